@@ -1,0 +1,58 @@
+"""Applies the rule of suites/digits-mini-search.yaml to a finished search, and writes its log.
+
+    .venv/bin/mapbench run digits-mini-search
+    .venv/bin/python docs/tuning/choose.py runs/digits-mini-search
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+import results
+
+BUDGET, POINT = 0.02, 0.01  # the rule's 2 % of source_drop, and its one point of target_removed
+LOG = Path(__file__).with_name("digits-mini.csv")
+
+
+def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting: means over the four pairs, on val."""
+    rows = pairs[(pairs.role == "target") & (pairs.score == "val") & ~pairs.control]
+    means = rows.groupby(["method", "variant", "params"], as_index=False).agg(
+        pairs=("target", "size"), source_drop=("source_drop", "mean"), worst_source_drop=("source_drop", "max"),
+        target_removed=("target_removed", "mean"), seconds=("seconds", "mean"),
+    )  # fmt: skip
+    if (means.pairs != means.pairs.max()).any():
+        sys.exit("the search is not complete: run it again, the same command goes on")
+    return means
+
+
+def choose(settings: pd.DataFrame) -> str:
+    """The variant the rule takes among one method's settings."""
+    within = settings[settings.source_drop <= BUDGET]
+    if within.empty:
+        return str(settings.sort_values("source_drop").variant.iloc[0])
+    best = within[within.target_removed >= within.target_removed.max() - POINT]
+    return str(best.sort_values("source_drop").variant.iloc[0])
+
+
+def eligible(pairs: pd.DataFrame) -> list[str]:
+    """Pairs whose target f_s knows by a third of the way from chance to 1, on val, mean over seeds."""
+    rows = pairs[pairs.variant == "untrained"].drop_duplicates(["source", "target", "seed"])
+    known = rows.groupby(["source", "target"]).target_before_balanced.mean()
+    print(known.unstack().round(3).to_string())
+    chance = 1 / rows.classes.iloc[0]
+    return [f"{s}:{t}" for (s, t), a in known.items() if (a - chance) / (1 - chance) >= 1 / 3]
+
+
+if __name__ == "__main__":
+    pairs = results.load(sys.argv[1])
+    print("eligible:", eligible(pairs))
+    log = summarise(pairs)
+    chosen = {method: choose(settings) for method, settings in log.groupby("method")}
+    log["chosen"] = log.variant == log.method.map(chosen)
+    log.drop(columns="params").sort_values(["method", "variant"]).round(4).to_csv(LOG, index=False)
+    for method, settings in log.groupby("method"):
+        print(f"{method}: {len(settings)} settings, chosen {chosen[method]}")

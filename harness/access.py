@@ -1,0 +1,86 @@
+"""The scenario enforced: a method is served the train parts its `needs` declares, and nothing else.
+
+    .venv/bin/pytest tests/harness/test_access.py
+
+A guard against mistakes, not a sandbox. No val, attacker or test image passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+
+from methods import MethodError
+from methods.base import Batch, Method
+from suites.schema import Recipe
+
+# ImageNet's statistics, on digits too: what every code base of the field does (baselines.md A3).
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 (n,3,S,S) -> float32, /255 then ImageNet mean and std, channels_last: the published transform chain."""
+    shape = (1, 3, 1, 1)
+    mean, std = (torch.tensor(v, device=images.device).view(shape) for v in (MEAN, STD))
+    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+class DataAccess:
+    """The `Access` handed to a method's setup, and the batches of its steps.
+
+    `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part; the target's
+    is absent for a target-free method. Both domains are shuffled independently, once an epoch, from `generator`'s
+    own stream, and an epoch has min(n_source, n_target) // batch steps (baselines.md A5)."""
+
+    def __init__(
+        self, method: Method, parts: dict[str, tuple[Tensor, Tensor]], recipe: Recipe, classes: int, image_size: int, seed: int
+    ) -> None:  # fmt: skip
+        self.classes, self.image_size = classes, image_size
+        self.generator = torch.Generator().manual_seed(seed)
+        self._order = torch.Generator().manual_seed(seed)  # apart, so that a method's draws leave the data order alone
+        self._method, self._recipe = method.name, recipe
+        self._needs = method.needs
+        supply = {"source": method.needs.source, "target": method.needs.target}
+        self._images = {d: images for d, (images, _) in parts.items() if supply[d] != "none"}
+        self._labels = {d: labels for d, (_, labels) in parts.items() if supply[d] == "labelled"}
+
+    def source(self) -> tuple[Tensor, Tensor | None]:
+        return self._whole("source")
+
+    def target(self) -> tuple[Tensor, Tensor | None]:
+        return self._whole("target")
+
+    def _whole(self, domain: str) -> tuple[Tensor, Tensor | None]:
+        if domain not in self._images:
+            raise MethodError(
+                f"{self._method} asked for {domain} data, but declares needs = {self._needs.scenario!r}: "
+                "declare it in `needs` (and so change scenario) or do without"
+            )
+        return normalise(self._images[domain]), self._labels.get(domain)
+
+    def optimizer(self, parameters: Iterable[nn.Parameter], lr: float | None = None) -> Optimizer:
+        r = self._recipe
+        rate = r.lr if lr is None else lr
+        if r.optimizer == "sgd":
+            return SGD(parameters, lr=rate, momentum=r.momentum, weight_decay=r.weight_decay)
+        return Adam(parameters, lr=rate, weight_decay=r.weight_decay)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return min((len(images) // self._recipe.batch for images in self._images.values()), default=0)
+
+    def epoch(self) -> Iterator[Batch]:
+        """One epoch's batches, each of `recipe.batch` images per declared domain."""
+        device = next(iter(self._images.values())).device
+        orders = {d: torch.randperm(len(x), generator=self._order).to(device) for d, x in self._images.items()}
+        for step in range(self.steps_per_epoch):
+            parts: dict[str, Tensor] = {}
+            for domain, images in self._images.items():
+                rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
+                parts[f"x_{domain[0]}"] = normalise(images[rows])
+                if domain in self._labels:
+                    parts[f"y_{domain[0]}"] = self._labels[domain][rows]
+            yield Batch(self._method, self._needs, parts)

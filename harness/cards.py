@@ -1,0 +1,210 @@
+"""Finds the methods, and reads what each declares without loading torch twice: a card per file, cached by its hash.
+
+    mapbench list methods
+
+Discovery is by folder: every class in `methods/**.py`, in `--methods PATH`, or behind an entry point
+`mapbench.methods`, that subclasses `methods.base.Method` and has a name. A name taken twice is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from harness import UsageError
+
+START = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A method as planning sees it; `params` holds name, type, choices, optional, default, meaning, source each."""
+
+    name: str
+    version: int
+    scenario: str
+    target: str
+    source: str
+    control: bool
+    fidelity: str
+    start: str
+    smallest_tap: int
+    summary: str
+    params: tuple[dict[str, Any], ...]
+    file: str
+    sha256: str
+    qualname: str
+
+    def check(self, given: dict[str, Any], where: str) -> dict[str, Any]:
+        """All params, defaults filled in and `given` ones checked and typed. UsageError names the wrong one."""
+        known = {p["name"]: p for p in (*self.params, {**START, "default": self.start})}
+        values = {name: p["default"] for name, p in known.items()}
+        for name, raw in given.items():
+            if name not in known:
+                close = get_close_matches(name, known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+                raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
+            values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
+        return values
+
+
+def _typed(spec: dict[str, Any], raw: Any, what: str) -> Any:
+    """`raw` (from YAML, or text from the command line) as the type the method declared."""
+    if spec["optional"] and (raw is None or raw in ("none", "null")):
+        return None
+    if spec["choices"]:
+        if raw not in spec["choices"]:
+            raise UsageError(f"{what} must be one of {', '.join(map(str, spec['choices']))}, got {raw!r}")
+        return raw
+    try:
+        if spec["type"] == "bool":
+            return {"true": True, "false": False}[str(raw).lower()]
+        if isinstance(raw, bool):
+            raise ValueError
+        if spec["type"] == "int":
+            if float(raw) != int(float(raw)):
+                raise ValueError
+            return int(float(raw))
+        return {"float": float, "str": str}[spec["type"]](raw)
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{what} must be a {spec['type']}, got {raw!r}") from None
+
+
+def cards(extra: tuple[str, ...] = ()) -> dict[str, Card]:
+    """Every method by name. `extra` are the files or folders of `--methods`."""
+    found: dict[str, Card] = {}
+    for path in _files(extra):
+        for card in _read(path):
+            other = found.get(card.name)
+            if other and other.file != card.file:
+                raise UsageError(f"method name {card.name!r} is taken twice: in {other.file} and {card.file}")
+            found[card.name] = card
+    return found
+
+
+def find(name: str, known: dict[str, Card], where: str) -> Card:
+    """The card of a method, or UsageError with a did-you-mean."""
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    raise UsageError(f"{where}: unknown method {name!r}: {hint}")
+
+
+def load(card: Card, params: dict[str, Any]) -> Any:
+    """The method itself, ready for setup; imports torch. `start` is the harness's own param."""
+    source = Path(card.file).read_bytes()
+    if hashlib.sha256(source).hexdigest() != card.sha256:
+        raise UsageError(f"{card.file} changed since the run was planned: run the same command again")
+    cls = next(c for c in _classes(card.file) if c.__qualname__ == card.qualname)
+    return cls(cls.Params(**{k: v for k, v in params.items() if k != "start"}))
+
+
+def _files(extra: tuple[str, ...]) -> list[Path]:
+    home = Path(importlib.import_module("methods").__file__ or "").parent
+    files = [p for p in sorted(home.rglob("*.py")) if p.name != "__init__.py" and "__pycache__" not in p.parts]
+    for given in extra:
+        path = Path(given).expanduser().resolve()
+        if not path.exists():
+            raise UsageError(f"--methods {given}: no such file or folder")
+        files += sorted(path.glob("*.py")) if path.is_dir() else [path]
+    for point in entry_points(group="mapbench.methods"):
+        spec = importlib.util.find_spec(point.module)
+        if spec and spec.origin:
+            files.append(Path(spec.origin))
+    return files
+
+
+def _read(path: Path) -> list[Card]:
+    """The cards of one file, from the cache beside its byte code (or in the temporary directory), else by importing."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"{path.stem}.{hashlib.sha256((digest + _house()).encode()).hexdigest()[:16]}.card.json"
+    private = Path(tempfile.gettempdir()) / f"mapbench-cards-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    places = [path.parent / "__pycache__" / name, private / hashlib.sha256(str(path).encode()).hexdigest()[:16] / name]
+    for place in places:
+        try:
+            cached = json.loads(place.read_text())
+            if all(c["sha256"] == digest and c["file"] == str(path) for c in cached):
+                return [Card(**{**c, "params": tuple(c["params"])}) for c in cached]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    made = [_card(cls, path, digest) for cls in _classes(str(path))]
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary = place.with_name(f".{os.getpid()}.{name}")
+            temporary.write_text(json.dumps([asdict(c) for c in made]))
+            temporary.replace(place)
+            break
+        except OSError:
+            continue
+    return made
+
+
+@cache
+def _house() -> str:
+    """Hash of all our method files and this one: a card also depends on what its class inherits."""
+    home = Path(importlib.import_module("methods").__file__ or "").parent
+    files = [*sorted(home.rglob("*.py")), Path(__file__)]
+    return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
+
+
+@cache
+def _classes(file: str) -> list[Any]:
+    """Method classes defined in this very file. Our own are imported by their package name, a user's by file."""
+    home = Path(importlib.import_module("methods").__file__ or "").parent
+    path = Path(file)
+    if path.is_relative_to(home):
+        name = ".".join(["methods", *path.relative_to(home).with_suffix("").parts])
+        module = importlib.import_module(name)
+    else:
+        name = f"mapbench_user_{path.stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec and spec.loader
+        module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            sys.modules.pop(name, None)
+            raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    from methods.base import Method
+
+    own = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Method) and "name" in vars(c)]
+    return [c for c in own if c.__module__ == name]
+
+
+def _card(cls: Any, path: Path, digest: str) -> Card:
+    hints = get_type_hints(cls.Params)
+    params = tuple({**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata} for f in fields(cls.Params))
+    for p in params:
+        if not {"meaning", "source"} <= p.keys():
+            raise UsageError(f"{path}: param {p['name']} of {cls.name} must say its meaning and the source of its default: use param()")
+    module = sys.modules[cls.__module__]
+    return Card(
+        name=cls.name, version=cls.version, scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source,
+        control=cls.control, fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap,
+        summary=(module.__doc__ or "").strip().split("\n")[0], params=params, file=str(path), sha256=digest,
+        qualname=cls.__qualname__,
+    )  # fmt: skip
+
+
+def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:
+    options = [h for h in get_args(hint) if h is not type(None)] if get_origin(hint) is not Literal else []
+    optional = bool(options) and len(options) < len(get_args(hint))
+    inner = options[0] if optional else hint
+    if get_origin(inner) is Literal:
+        return {"type": "str", "choices": list(get_args(inner)), "optional": optional}
+    if inner not in (int, float, bool, str):
+        raise UsageError(f"param {name} of {cls.name} is a {inner}: use int, float, bool, str, Literal, or one of them | None")
+    return {"type": inner.__name__, "choices": None, "optional": optional}

@@ -1,0 +1,198 @@
+"""The command `mapbench`: one verb per question, the same filters on all.
+
+    mapbench --help
+    mapbench run demo
+
+Loads neither torch, ray, mlflow nor pandas itself; each verb imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+FILTERS = (
+    click.option("-m", "--method", "methods", multiple=True, metavar="NAME[p=v]", help="Method, with params or [tuned]."),
+    click.option("-b", "--backbone", "backbones", multiple=True, metavar="NAME", help="Backbone."),
+    click.option("-p", "--pair", "pairs", multiple=True, metavar="SRC:TGT", help="Pair; a union as src:a+b."),
+    click.option("-s", "--seed", "seeds", multiple=True, metavar="0-2", help="Seeds: 0, 0,1,2 or 0-4."),
+)
+WHAT = (
+    *FILTERS,
+    click.option("--methods", "extra_methods", multiple=True, metavar="PATH", help="File or folder with methods of yours."),
+    click.option("--out", metavar="DIR", help="Run directory. Default: runs/<suite>."),
+    click.option("--data", metavar="DIR", help="Data directory. Default: $MAPBENCH_DATA, else ./data."),
+)
+HOW = (
+    click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
+    click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
+    click.option("--slots-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Cells at once on a GPU."),
+    click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds a cell may take."),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell."),
+    click.option("--max-failures", type=click.IntRange(1), metavar="N", help="Stop after N failed cells."),
+    click.option("--quiet", is_flag=True, help="Only the closing lines."),
+    click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
+)
+
+
+def options(*groups: Any) -> Callable[[Any], Any]:
+    """Stack click options, in the order given."""
+
+    def wrap(function: Any) -> Any:
+        for option in reversed(groups):
+            function = option(function)
+        return function
+
+    return wrap
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="mapbench")
+def cli() -> None:
+    """Which model-IP-protection method can be trusted: NTL, CUTI and MAP on equal terms.
+
+    \b
+    mapbench run demo               a first board in two minutes, nothing to download
+    mapbench run digits-mini        the embedded suite: 12 pairs, all methods and controls, 3 seeds
+    mapbench plan digits-mini -m 'sa-map[cap=sample]' -p uci-m:uci -s 0-4
+    mapbench leaderboard runs/digits-mini --html board.html
+
+    The same command again resumes. Exit codes: 0 all cells ok, 3 finished with failed cells, 2 bad usage, 1 our fault.
+    """
+
+
+def _filters(methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any = ()) -> Any:
+    from harness.grid import Filters
+
+    return Filters(methods, backbones, pairs, seeds, extra_methods)
+
+
+@cli.command()
+@click.argument("target", metavar="SUITE|FILE.yaml")
+@options(*WHAT, *HOW)
+def run(target: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, no_mlflow: bool, **how: Any) -> int:
+    """Run what is missing of a suite or grid file; the same command again resumes."""
+    from harness.api import Options, execute
+
+    return execute(target, _filters(methods, backbones, pairs, seeds, extra_methods), Options(**how, mlflow=not no_mlflow))
+
+
+@cli.command()
+@click.argument("target", metavar="SUITE|FILE.yaml")
+@options(*WHAT, click.option("--json", "as_json", is_flag=True, help="The plan as JSON."))
+def plan(target: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, out: Any, data: Any, as_json: bool) -> int:
+    """What `run` would do: cells new, done, failed, stale, blocked; all mistakes at once; the time it will take."""
+    from harness import api, grid, views
+
+    asked = grid.read(target, _filters(methods, backbones, pairs, seeds, extra_methods))
+    made, store = api.plan(asked, api.Options(out=out, data=data))
+    click.echo(json.dumps(views.plan_json(asked.name, made), indent=1) if as_json else views.plan_text(asked.name, made, store))
+    return 0
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@options(*FILTERS, click.option("--json", "as_json", is_flag=True, help="As JSON."))
+def status(directory: str, as_json: bool, **filters: Any) -> int:
+    """Counts, running cells, and failures with their last lines."""
+    from harness import views
+
+    facts = views.status(directory, _filters(**filters))
+    click.echo(json.dumps(facts, indent=1) if as_json else views.status_text(facts))
+    return 0
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@options(*FILTERS, WHAT[-1], WHAT[-3], *HOW)
+def retry(
+    directory: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, no_mlflow: bool, **how: Any
+) -> int:  # fmt: skip
+    """Run the failed cells of a run directory again."""
+    from harness.api import Options
+    from harness.retry import retry as again
+
+    filters = _filters(methods, backbones, pairs, seeds, extra_methods)
+    return again(directory, filters, Options(out=directory, **how, mlflow=not no_mlflow))
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@options(
+    *FILTERS,
+    click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
+    click.option("--html", metavar="FILE", help="One self-contained page."),
+    *(click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.") for f in ("json", "csv", "markdown", "latex")),
+)
+def leaderboard(directory: str, score: str, html: str | None, form: str | None, **filters: Any) -> int:
+    """The board, in the terminal or as a file."""
+    from harness import views
+
+    return views.board(directory, _filters(**filters), score, html, form)
+
+
+@cli.command(name="list")
+@click.argument("what", type=click.Choice(["methods", "backbones", "suites", "domains"]))
+@options(click.option("--methods", "extra_methods", multiple=True, metavar="PATH"), click.option("--json", "as_json", is_flag=True))
+def list_(what: str, extra_methods: Any, as_json: bool) -> int:
+    """What there is: methods with their params, backbones, suites, domains."""
+    from harness import views
+
+    rows = views.listing(what, extra_methods)
+    click.echo(json.dumps(rows, indent=1) if as_json else views.listing_text(what, rows))
+    return 0
+
+
+@cli.command()
+@options(*WHAT[-2:], click.option("--json", "as_json", is_flag=True, help="As JSON."))
+def doctor(out: str | None, data: str | None, as_json: bool) -> int:
+    """Whether this machine has what a run needs."""
+    from pathlib import Path
+
+    from harness import environment
+    from harness.api import data_dir
+
+    checks = environment.doctor(Path(out or "runs").absolute(), data_dir(data))
+    if as_json:
+        click.echo(json.dumps([dict(zip(("check", "state", "detail"), c, strict=True)) for c in checks], indent=1))
+    else:
+        for check, state, detail in checks:
+            click.echo(f"{state:<5}{check:<22}{detail}")
+    return 2 if any(state == "fail" for _, state, _ in checks) else 0
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point. A user's mistake is one line per mistake on stderr and exit code 2, never a traceback."""
+    from harness import UsageError
+
+    try:
+        code = cli.main(args=argv, prog_name="mapbench", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"mapbench: {error.format_message()}", err=True)
+        code = 2
+    except click.Abort:
+        code = 130
+    except ValueError as error:
+        if not isinstance(error, _mistakes(UsageError)):
+            raise
+        for line in str(error).split("\n"):
+            click.echo(f"mapbench: {line}", err=True)
+        code = 2
+    sys.exit(code or 0)
+
+
+def _mistakes(*ours: type) -> tuple[type, ...]:
+    """The four packages' own error types, without importing what is not loaded yet."""
+    names = (("suites", "SuiteError"), ("results", "StoreError"), ("methods", "MethodError"))
+    return (*ours, *(getattr(sys.modules[m], n) for m, n in names if m in sys.modules))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Cells one after the other in this process: no Ray needed, easy to debug, isolates exceptions only.
+
+A hung or crashing cell takes the run with it; deadlines are looked at between two steps of the work.
+
+    mapbench run digits-mini --executor inline
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from harness.executors import Event, Progress, Work, event, load, messages
+
+if TYPE_CHECKING:
+    from harness.scheduler import Task
+
+SLOT = "cpu/0"
+
+
+class InlineExecutor:
+    """One slot, stepped from `poll`: each call runs the cell to its next progress message."""
+
+    name = "inline"
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+        self._context: dict[str, Any] = {}
+        self._job: tuple[str, int, Generator[dict[str, Any], None, None]] | None = None
+        self._threads: int | None = None
+
+    def open(self, context: dict[str, Any]) -> None:
+        """Import the work function, here and now."""
+        self._context = context
+        if "torch" in sys.modules:  # give the caller's own session its threads back at the end
+            self._threads = sys.modules["torch"].get_num_threads()
+        self._work = load(context["entry"])
+
+    def slots(self) -> list[str]:
+        return [SLOT]
+
+    def submit(self, slot: str, task: Task, attempt: int, alone: bool = False) -> None:
+        if self._work is None or self._job is not None:
+            raise RuntimeError("submit on an inline executor that is closed or busy")
+        self._job = (task.key, attempt, messages(self._work, self._context, task.payload, attempt))
+
+    def poll(self, timeout: float) -> list[Event]:
+        if self._job is None:
+            return []
+        key, attempt, steps = self._job
+        happened = event(SLOT, key, attempt, next(steps))
+        if not isinstance(happened, Progress):
+            self._job = None
+        return [happened]
+
+    def kill(self, slot: str) -> None:
+        self._drop()
+
+    def close(self) -> None:
+        self._drop()
+        if self._threads is not None:
+            sys.modules["torch"].set_num_threads(self._threads)
+            self._threads = None
+
+    def _drop(self) -> None:
+        if self._job is not None:
+            steps, self._job = self._job[2], None
+            steps.close()  # its `finally` blocks run now

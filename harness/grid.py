@@ -1,0 +1,290 @@
+"""Reads what a person asked for (a suite, a grid file, filters) and expands it into cells.
+
+    mapbench plan digits-mini -m 'sa-map[cap=sample]' -p uci-m:uci -s 0-2
+
+A suite file is a grid too: its `grid:` section. A grid file names suites and what to run on each. All mistakes are
+collected and reported at once, each in one line, before any data is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from harness import UsageError
+from harness.cards import Card, cards, find
+from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
+from suites import SuiteError, backbones, schema
+
+
+class GridPart(schema.Strict):
+    """What to run on one suite; whatever is left out is the suite's own default grid."""
+
+    suite: str
+    methods: list[str] | None = None
+    backbones: list[str] | None = None
+    pairs: Literal["all"] | list[str] | None = None
+    seeds: list[int] | None = None
+    split_seed: int | None = None
+    score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
+    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take
+
+
+class GridFile(schema.Strict):
+    """A grid file: a name and its parts."""
+
+    grid: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    grids: list[GridPart] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """-m/-b/-p/-s as typed; empty means the grid's own. What is named here need not be in the grid."""
+
+    methods: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    extra_methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with all its params; `name` carries those that differ from the defaults."""
+
+    card: Card
+    params: dict[str, Any]
+    tuned: bool
+
+    @property
+    def name(self) -> str:
+        defaults = self.card.check({}, "")
+        changed = [f"{k}={_text(v)}" for k, v in self.params.items() if v != defaults[k]]
+        return f"{self.card.name}[{','.join(changed)}]" if changed else self.card.name
+
+
+@dataclass(frozen=True)
+class Part:
+    """One grid part with everything looked up and checked."""
+
+    suite: schema.Suite
+    variants: tuple[Variant, ...]
+    backbones: tuple[str, ...]
+    pairs: tuple[tuple[str, tuple[str, ...]], ...]
+    seeds: tuple[int, ...]
+    split_seed: int
+    score: str
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A named list of parts, ready to be expanded once the data's fingerprints are known."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def suites(self) -> dict[str, dict[str, Any]]:
+        """The suites as they were asked for: kept in plan.json, for the tables, the board and `retry`."""
+        return {p.suite.suite: p.suite.model_dump(mode="json") for p in self.parts}
+
+
+def read(target: str, filters: Filters = Filters()) -> Grid:  # noqa: B008 (frozen)
+    """The grid behind a suite's name or a YAML file, with filters applied. UsageError lists every mistake."""
+    path = Path(target) if target.endswith((".yaml", ".yml")) else None
+    if path is not None and not path.is_file():
+        raise UsageError(f"{target}: no such file")
+    if path is None:
+        path = schema.find(target)
+    if schema.is_suite(path):
+        suite = schema.read_yaml(path, schema.Suite)
+        return Grid(suite.suite, (_part(GridPart(suite=suite.suite), suite, filters, str(path.name)),))
+    file = schema.read_yaml(path, GridFile)
+    parts, errors = [], []
+    for part in file.grids:
+        try:
+            parts.append(_part(part, schema.load_suite(part.suite), filters, path.name))
+        except (UsageError, SuiteError) as error:
+            errors += str(error).split("\n")
+    if errors:
+        raise UsageError("\n".join(dict.fromkeys(errors)))
+    return Grid(file.grid, tuple(parts))
+
+
+def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> Part:
+    errors: list[str] = []
+    known = cards(filters.extra_methods)
+
+    def collect(make: Any, items: Iterable[Any]) -> tuple[Any, ...]:
+        made = []
+        for item in items:
+            try:
+                made.append(make(item))
+            except (UsageError, SuiteError) as error:
+                errors.append(str(error))
+        return tuple(made)
+
+    said = "command line" if filters.methods else where
+    variants = collect(
+        lambda text: variant(text, known, suite, said), filters.methods or part.methods or suite.grid.methods
+    )
+    nets = collect(
+        lambda name: _backbone(suite, name),
+        filters.backbones or part.backbones or suite.grid.backbones,
+    )
+    asked = filters.pairs or part.pairs or suite.grid.pairs
+    everything = [f"{a}:{b}" for a in suite.domains for b in suite.domains if a != b]
+    pairs = collect(lambda text: _pair(text, suite), everything if asked == "all" else asked)
+    seeds = collect(seeds_of, filters.seeds) if filters.seeds else (tuple(part.seeds or suite.grid.seeds),)
+    if filters.methods and filters.backbones:
+        for v in variants:
+            errors += [reason for net in nets if (reason := unfit(v.card, net, suite))]
+    if errors:
+        raise UsageError("\n".join(dict.fromkeys(errors)))
+    unique = {v.name: v for v in sorted(variants, key=lambda v: v.tuned)}  # tuned says more, so it names the cell
+    return Part(
+        suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(dict.fromkeys(pairs)),
+        tuple(dict.fromkeys(s for group in seeds for s in group)),
+        suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout,
+    )  # fmt: skip
+
+
+def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) -> Variant:
+    """`NAME`, `NAME[param=value,...]` or `NAME[tuned]` as a method with all its params."""
+    match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text.strip())
+    if not match:
+        raise UsageError(f"{where}: cannot read method {text!r}: write NAME or NAME[param=value,...]")
+    card = find(match[1].strip(), known, where)
+    if (match[2] or "").strip() == "tuned":
+        if card.name not in suite.tuned:
+            raise UsageError(f"{where}: {suite.suite} lists no tuned settings for {card.name}")
+        return Variant(card, card.check(suite.tuned[card.name], f"{suite.suite}.yaml, tuned"), True)
+    given = {}
+    for item in filter(None, (match[2] or "").split(",")):
+        name, equals, value = (s.strip() for s in item.partition("="))
+        if not equals:
+            raise UsageError(f"{where}: cannot read {item!r} in {text!r}: write NAME[param=value,...]")
+        given[name] = value
+    params = card.check(given, where)
+    tuned = card.name in suite.tuned and params == card.check(suite.tuned[card.name], where)
+    return Variant(card, params, tuned)
+
+
+def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
+    """Why a method cannot run on a backbone at this image size, or None."""
+    tap = backbones.card(backbone).last_tap(suite.image_size)
+    if tap < card.smallest_tap:
+        return (
+            f"{card.name} is undefined on {backbone} at {suite.image_size} px: its last tap is {tap}x{tap}, "
+            f"it needs {card.smallest_tap}x{card.smallest_tap}; use a larger image size or another backbone"
+        )
+    return None
+
+
+def _backbone(suite: schema.Suite, backbone: str) -> str:
+    backbones.card(backbone)
+    if backbone not in suite.recipes:
+        raise UsageError(f"{suite.suite} has no recipe for backbone {backbone}: it has {', '.join(suite.recipes)}")
+    return backbone
+
+
+def _pair(text: str, suite: schema.Suite) -> tuple[str, tuple[str, ...]]:
+    source, colon, target = text.partition(":")
+    targets = tuple(sorted(target.split("+"))) if target else ()
+    if not colon or not targets:
+        raise UsageError(f"cannot read pair {text!r}: write source:target, a union as source:a+b")
+    for domain in (source, *targets):
+        if domain not in suite.domains:
+            raise UsageError(f"pair {text!r}: {suite.suite} has no domain {domain!r}; it has {', '.join(suite.domains)}")
+    if source in targets or len(set(targets)) < len(targets):
+        raise UsageError(f"pair {text!r} names a domain twice")
+    return source, targets
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    seeds: list[int] = []
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", item)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise UsageError(f"cannot read seeds {text!r}: write 0, 0,1,2 or 0-4")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(seeds)
+
+
+def expand(grid: Grid, fingerprints: dict[tuple[str, int], dict[str, str]]) -> list[Cell]:
+    """All cells of a grid, each key once, parents before children.
+
+    `fingerprints` maps (suite, split_seed) to the sha256 of each domain's pixels, labels and split."""
+    cells: dict[str, Cell] = {}
+    for part in grid.parts:
+        prints = fingerprints[part.suite.suite, part.split_seed]
+        for backbone in part.backbones:
+            for source in dict.fromkeys(source for source, _ in part.pairs):
+                for seed in part.seeds:
+                    train = _train(part, prints, backbone, source, seed)
+                    cells.setdefault(train.key, train)
+                    for v in part.variants:
+                        free = v.card.target == "none"
+                        wanted = [()] if free else [t for s, t in part.pairs if s == source]
+                        for targets in wanted:
+                            cell = _protect(part, train, v, targets)
+                            held = cells.setdefault(cell.key, cell)
+                            if v.tuned and not held.meta["tuned"]:
+                                cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
+    return list(cells.values())
+
+
+def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) -> float:
+    """What a training costs at least: forward, and backward at twice that, over 1,150 train images a domain. An
+    estimate, to order cells and to tell the time left; a method's own extra work shows in its past cells' seconds."""
+    return 3 * backbones.card(backbone).gflop(image_size) * 1150 * epochs * domains
+
+
+def _train(part: Part, prints: dict[str, str], backbone: str, source: str, seed: int) -> Cell:
+    suite = part.suite
+    recipe = suite.recipes[backbone].train
+    spec = {
+        "key_version": KEY_VERSION, "protocol": PROTOCOL, "kind": "train", "suite": suite.suite,
+        "split_seed": part.split_seed, "domains": prints, "classes": suite.classes, "image_size": suite.image_size,
+        "backbone": backbone, "init": "random", "recipe": recipe.model_dump(), "source": source, "seed": seed,
+        "precision": PRECISION, "score": part.score,
+    }  # fmt: skip
+    meta: dict[str, Any] = {
+        "kind": "train", "parent": None, "inputs": [], "suite": suite.suite, "suite_version": suite.version,
+        "backbone": backbone, "method": None, "variant": "", "method_version": None, "fidelity": None, "control": False,
+        "tuned": False, "start": None, "params": {}, "scenario": None, "source": source, "targets": [], "seed": seed,
+        "classes": suite.classes, "domains": list(suite.domains), "score": part.score,
+    }  # fmt: skip
+    trainer = cards()["continue"]
+    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    return Cell(spec, meta, asdict(trainer), suite.model_dump(mode="json"), cost, part.timeout)
+
+
+def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...]) -> Cell:
+    suite, backbone = part.suite, train.meta["backbone"]
+    recipe = suite.recipes[backbone].protect
+    spec = {
+        **train.spec, "kind": "protect", "recipe": recipe.model_dump(), "method": v.card.name,
+        "method_version": v.card.version, "params": v.params, "targets": list(targets),
+        "parent": train.key, "inputs": [],
+    }  # fmt: skip
+    meta = {
+        **train.meta, "kind": "protect", "parent": train.key, "method": v.card.name, "variant": v.name,
+        "method_version": v.card.version, "fidelity": v.card.fidelity, "control": v.card.control, "tuned": v.tuned,
+        "start": v.params["start"], "params": v.params, "scenario": v.card.scenario, "targets": list(targets),
+    }  # fmt: skip
+    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + bool(targets))
+    return Cell(spec, meta, asdict(v.card), train.suite, cost, part.timeout, unfit(v.card, backbone, suite))
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+

@@ -1,0 +1,124 @@
+"""Compares the cells a person asked for with the records there are: what is new, done, failed, stale, skipped.
+
+    mapbench plan digits-mini
+
+`plan` is the dry form of `run`; both come through here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.cells import Cell, canonical
+from harness.grid import Grid, expand
+from harness.scheduler import Task
+from results.store import Store
+from suites import cache
+
+# Fields in which two cells may differ and still be the same cell at another time: the newest of them is current.
+VOLATILE = ("key_version", "protocol", "method_version", "recipe", "domains", "parent", "inputs")
+RERUN = ("lost", "skipped")  # not the cell's own doing: `run` takes these up again, the others wait for `retry`
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells that are asked for, with what the run directory already knows of it."""
+
+    cells: tuple[Cell, ...]
+    winners: dict[str, dict[str, Any]]  # key -> the record that counts
+    stale: dict[str, list[str]] = field(default_factory=dict)  # new key -> spec fields that changed since a done cell
+
+    def status(self, cell: Cell) -> str:
+        """new | done | failed | stale | blocked (its parent failed) | skipped (undefined on this backbone)"""
+        record = self.winners.get(cell.key)
+        if record is not None and record["status"] not in RERUN:
+            return "done" if record["status"] == "ok" else "failed"
+        above = self.winners.get(cell.meta["parent"])
+        if cell.skip:
+            return "skipped"
+        if above is not None and above["status"] not in ("ok", *RERUN):
+            return "blocked"
+        return "stale" if cell.key in self.stale else "new"
+
+    @cached_property
+    def by_status(self) -> dict[str, list[Cell]]:
+        groups: dict[str, list[Cell]] = {s: [] for s in ("new", "done", "failed", "stale", "blocked", "skipped")}
+        for cell in self.cells:
+            groups[self.status(cell)].append(cell)
+        return groups
+
+    def todo(self, retry: bool = False) -> list[Cell]:
+        """Cells to run now: the new and the stale; on `retry` the failed ones and what they block."""
+        groups = ("failed", "blocked") if retry else ("new", "stale")
+        chosen = {c.key for g in groups for c in self.by_status[g]}
+        return [c for c in self.cells if c.key in chosen]
+
+    def seconds_left(self, slots: int, retry: bool = False) -> float | None:
+        """Expected wall time from the seconds per GFLOP of past cells of the same backbone and method; None if none."""
+        paid: dict[tuple[Any, ...], list[float]] = {}
+        for cell in self.cells:
+            record = self.winners.get(cell.key)
+            if record and record["status"] == "ok":
+                for group in ((cell.meta["backbone"], cell.meta["method"]), (cell.meta["backbone"],), ()):
+                    paid.setdefault(group, []).append(record["seconds"] / cell.cost)
+        if not paid:
+            return None
+
+        def rate(cell: Cell) -> float:
+            groups = ((cell.meta["backbone"], cell.meta["method"]), (cell.meta["backbone"],), ())
+            return next(sum(paid[g]) / len(paid[g]) for g in groups if g in paid)
+
+        return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
+
+    def tasks(self, retry: bool = False) -> list[Task]:
+        """What the driver gets. `parent` is named only while it still has to run."""
+        chosen = self.todo(retry)
+        waiting = {c.key for c in chosen}
+        return [
+            Task(
+                key=c.key, parent=c.meta["parent"] if c.meta["parent"] in waiting else None, inputs=(), label=c.label,
+                cost=c.cost, timeout=c.timeout,
+                payload={"key": c.key, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite, "label": c.label},
+            )
+            for c in chosen
+        ]  # fmt: skip
+
+
+def as_json(grid: Grid, cells: Iterable[Cell]) -> dict[str, Any]:
+    """plan.json: what the tables and the board expect to see."""
+    return {
+        "schema": 1, "grid": grid.name, "written": time.time(), "suites": grid.suites,
+        "cells": [{"key": c.key, "split_seed": c.spec["split_seed"], **c.meta} for c in cells],
+    }  # fmt: skip
+
+
+def make(grid: Grid, store: Store, data: Path) -> Plan:
+    """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing."""
+    prints = {
+        (p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts
+    }
+    cells = tuple(expand(grid, prints))
+    winners = store.winners()
+    return Plan(cells, winners, _stale(cells, winners))
+
+
+def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
+    done: dict[str, dict[str, Any]] = {}
+    for record in sorted((r for r in winners.values() if r["status"] == "ok"), key=lambda r: r["finished"]):
+        done[_meaning(record["spec"])] = record["spec"]
+    changed = {}
+    for cell in cells:
+        old = done.get(_meaning(cell.spec))
+        if cell.key not in winners and old is not None:
+            changed[cell.key] = [f for f in VOLATILE if old.get(f) != cell.spec.get(f)]
+    return changed
+
+
+def _meaning(spec: dict[str, Any]) -> str:
+    return canonical({k: v for k, v in spec.items() if k not in VOLATILE})

@@ -1,0 +1,57 @@
+"""Runs the failed cells of a directory again, and what they blocked; the cells come from their own records.
+
+    mapbench retry runs/digits-mini
+
+Needs no grid file: a record holds everything that defines its cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from harness import UsageError, api, environment
+from harness.cards import Card, cards
+from harness.cells import Cell
+from harness.grid import Filters, training_gflop, unfit
+from harness.panel import say
+from harness.plan import Plan
+from harness.views import chosen, label, opened
+from suites import schema
+
+
+def retry(directory: str, filters: Filters, options: api.Options) -> int:
+    """What `mapbench retry` does; returns the exit code: 0, or 3 when cells fail again."""
+    environment.quiet()
+    store = opened(directory)
+    store.check_writable()
+    known = cards(filters.extra_methods)
+    definitions = (store.plan() or {}).get("suites", {})
+    winners = store.winners()
+    failed = [r for r in winners.values() if r["status"] != "ok" and chosen(r["cell"], filters)]
+    parents = {r["cell"]["parent"] for r in failed} - {r["key"] for r in failed}
+    failed += [winners[p] for p in parents if p in winners and winners[p]["status"] != "ok"]
+    made = Plan(tuple(_cell(r, known, definitions) for r in failed), winners)
+    tasks = made.tasks(retry=True)
+    if not tasks:
+        say(f"nothing to do: no failed cells in {api.show(store.out)}")
+        return 0
+    summary = api.drive_plan(made, store, tasks, options)
+    if summary.interrupted:
+        return 130
+    winners = store.winners()
+    return 3 if any(winners[t.key]["status"] != "ok" for t in tasks if t.key in winners) else 0
+
+
+def _cell(record: dict[str, Any], known: dict[str, Card], definitions: dict[str, Any]) -> Cell:
+    """The cell a record stands for; UsageError when its method is gone or has moved on."""
+    spec, meta = record["spec"], record["cell"]
+    card = known.get(meta["method"] or "continue")
+    if card is None:
+        raise UsageError(f"{label(meta)}: its method is not there: give its file with --methods")
+    if meta["method"] and card.version != spec["method_version"]:
+        raise UsageError(f"{label(meta)} was planned with version {spec['method_version']} of {card.name}, now {card.version}: use run")
+    suite = schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
+    cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
+    skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
+    return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, skip)

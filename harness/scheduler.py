@@ -1,0 +1,348 @@
+"""Which cell goes where and when, and what becomes of a failed attempt: a pure state machine.
+
+No Ray, no files, no clock: `now` and the executor's events are passed in, rows come out. Parents first, then the
+longest expected cell; one cell in flight per slot. The retry policy is design 8: an exception or a time-out is final,
+running out of memory gets one retry alone on its device, a dead process gets the cell retried and, the second time,
+quarantined, and a cell whose node is lost goes back to the queue.
+
+    pytest tests/harness/test_scheduler.py
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised, device
+
+FAILURES = ("failed", "timeout", "oom", "quarantined", "lost")  # a `skipped` cell is the consequence of one of these
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to run. `cost` is its expected time in any unit, `payload` is the worker's and JSON-able."""
+
+    key: str
+    parent: str | None = None
+    inputs: tuple[str, ...] = ()
+    label: str = ""
+    cost: float = 1.0
+    timeout: float | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The retry policy. Defaults are design 8's."""
+
+    timeout: float | None = None  # seconds, for tasks that name none of their own
+    fail_fast: bool = False  # after the first failed cell start no other; those that run may end
+    max_failures: int | None = None  # the same after this many
+    oom_retries: int = 1  # alone on the device
+    deaths: int = 2  # dead processes after which a cell is quarantined
+    losses: int = 3  # attempts lost with their node after which the cell is given up as `lost`
+    slot_losses: int = 3  # different cells lost in a row after which a slot is closed
+
+
+@dataclass
+class Running:
+    """An attempt in flight."""
+
+    task: Task
+    slot: str
+    attempt: int
+    started: float
+    limit: float | None
+    done: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    slot: str
+    task: Task
+    attempt: int
+    alone: bool  # nothing else runs on the slot's device: it may take all the memory
+
+
+@dataclass(frozen=True)
+class Row:
+    """An attempt that ended. `record` is the worker's own, committed already; without one the driver writes it.
+    `final`: the cell is settled; otherwise it is back in the queue."""
+
+    task: Task
+    attempt: int
+    status: str
+    error: str | None
+    started: float
+    finished: float
+    final: bool
+    record: dict[str, Any] | None = None
+    detail: str = ""  # a traceback, for the log
+    disk_full: bool = False
+
+
+@dataclass
+class _Cell:
+    task: Task
+    order: int
+    attempt: int
+    waiting: set[str]
+    children: list[str] = field(default_factory=list)
+    status: str = "pending"
+    ooms: int = 0
+    deaths: int = 0
+    losses: int = 0
+    lost_on: set[str] = field(default_factory=set)
+
+
+class Scheduler:
+    """Drive it with `assign`, `on` and `expire`, and collect what ended with `drain`, until `done`.
+
+    `attempts` holds the number of attempts that cells had before (numbers go on from there), `finished` the keys that
+    are ok already: parents to build on, and tasks to leave out.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        policy: Policy | None = None,
+        *,
+        attempts: Mapping[str, int] | None = None,
+        finished: Iterable[str] = (),
+        now: float = 0.0,
+    ) -> None:
+        self.policy = policy or Policy()
+        self.stopped: str | None = None
+        self.closed: set[str] = set()
+        self._finished = set(finished)
+        self._cells: dict[str, _Cell] = {}
+        self._ready: list[tuple[bool, float, int, str]] = []
+        self._alone: list[str] = []  # cells to retry alone on a device, first come first served
+        self._reserved: dict[str, str] = {}  # device -> the cell of `_alone` that waits for it or has it
+        self._running: dict[str, Running] = {}
+        self._lost: dict[str, list[str]] = {}  # slot -> cells lost on it since it last finished one
+        self._rows: list[Row] = []
+        self._failures = 0
+        self._open = 0
+        self._spent = self._spent_cost = 0.0  # seconds and cost of the cells that ended ok: the scale of `left`
+        self._queued_cost = 0.0
+        for order, task in enumerate(task for task in tasks if task.key not in self._finished):
+            if task.key in self._cells:
+                raise ValueError(f"cell {task.key} is given twice")
+            needs = {key for key in (task.parent, *task.inputs) if key is not None and key not in self._finished}
+            self._cells[task.key] = _Cell(task, order, (attempts or {}).get(task.key, 0), needs)
+            self._open += 1
+            self._queued_cost += task.cost
+        for cell in self._cells.values():
+            for key in cell.waiting & self._cells.keys():
+                self._cells[key].children.append(cell.task.key)
+        for cell in list(self._cells.values()):
+            if cell.status != "pending":
+                continue
+            if absent := cell.waiting - self._cells.keys():
+                self._skip(cell, f"its parent {min(absent)[:12]} is neither done nor part of this run", now)
+            elif not cell.waiting:
+                self._enqueue(cell)
+
+    # -- what the driver asks
+
+    @property
+    def done(self) -> bool:
+        """Nothing runs and nothing more will be started."""
+        return not self._running and (self._open == 0 or self.stopped is not None)
+
+    def running(self) -> list[Running]:
+        return list(self._running.values())
+
+    def counts(self) -> dict[str, int]:
+        """Cells by status: the settled ones, `running`, `ready` and `pending` (waiting for a parent)."""
+        return dict(Counter(cell.status for cell in self._cells.values()))
+
+    def left(self, slots: int, now: float) -> float | None:
+        """Expected seconds to the end, by what the finished cells took per unit of cost; None before the first."""
+        if not self._spent_cost:
+            return None
+        scale = self._spent / self._spent_cost
+        rests = [max(run.task.cost * scale - (now - run.started), 0.0) for run in self._running.values()]
+        return max([(self._queued_cost * scale + sum(rests)) / max(slots, 1), *rests])
+
+    def drain(self) -> list[Row]:
+        """What ended since the last call, in order."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more."""
+        self.stopped = self.stopped or reason
+
+    # -- what happens
+
+    def assign(self, slots: Sequence[str], now: float) -> list[Assignment]:
+        """Fill idle slots; what is returned counts as started at `now`."""
+        if slots and not self._running and self.closed.issuperset(slots):
+            self.stop(f"all slots were closed, each lost {self.policy.slot_losses} different cells in a row")
+        if self.stopped is not None:
+            return []
+        idle = [slot for slot in slots if slot not in self._running and slot not in self.closed]
+        self._reserve({device(slot) for slot in idle + list(self._running)})
+        started = []
+        for slot in idle:
+            key: str | None = None
+            if (place := device(slot)) in self._reserved:
+                alone = self._reserved[place]
+                if all(device(other) != place for other in self._running):
+                    key = alone
+            else:
+                key = self._next(slot, set(slots) - self.closed)
+            if key is not None:
+                started.append(self._start(self._cells[key], slot, now))
+        return started
+
+    def on(self, event: Event, now: float) -> None:
+        """Take an event of the executor's; events of attempts that are no longer running are ignored."""
+        run = self._running.get(event.slot)
+        if run is None or (run.task.key, run.attempt) != (event.key, event.attempt):
+            return
+        if isinstance(event, Progress):
+            run.done, run.note = event.done, event.note
+            return
+        self._free(run)
+        if isinstance(event, Finished):
+            self._lost.pop(run.slot, None)
+            status = str(event.record["status"])
+            self._settle(run, status, event.record.get("error"), now, record=event.record)
+        elif isinstance(event, Raised):
+            self._lost.pop(run.slot, None)
+            status = "oom" if event.oom else "failed"
+            self._settle(run, status, event.error, now, detail=event.traceback, disk_full=event.disk_full)
+        elif isinstance(event, OutOfMemory):
+            self._settle(run, "oom", event.reason, now)
+        elif isinstance(event, Died | NodeLost):
+            self._lose(run, event, now)
+
+    def expire(self, now: float) -> list[str]:
+        """Give up attempts that are past their deadline; returns the slots to kill."""
+        late = [run for run in self._running.values() if run.limit is not None and now >= run.started + run.limit]
+        for run in late:
+            self._free(run)
+            self._settle(run, "timeout", f"not done after {run.limit:g} s", now)
+        return [run.slot for run in late]
+
+    # -- inside
+
+    def _reserve(self, devices: set[str]) -> None:
+        """Hold a device back for each cell that must run alone; a device that is gone is given up."""
+        active = {run.task.key for run in self._running.values()}
+        for place, key in list(self._reserved.items()):
+            if key not in active and place not in devices:
+                del self._reserved[place]
+        for key in self._alone:
+            free = sorted(devices - self._reserved.keys())
+            if key not in self._reserved.values() and free:
+                self._reserved[free[0]] = key
+
+    def _next(self, slot: str, open_slots: set[str]) -> str | None:
+        """The first ready cell for a slot. One that was lost goes elsewhere as long as there is an elsewhere."""
+        passed, key = [], None
+        while self._ready and key is None:
+            entry = heapq.heappop(self._ready)
+            lost_on = self._cells[entry[-1]].lost_on
+            if slot in lost_on and open_slots - lost_on:
+                passed.append(entry)
+            else:
+                key = entry[-1]
+        for entry in passed:
+            heapq.heappush(self._ready, entry)
+        return key
+
+    def _start(self, cell: _Cell, slot: str, now: float) -> Assignment:
+        cell.attempt += 1
+        cell.status = "running"
+        self._queued_cost -= cell.task.cost
+        limit = cell.task.timeout if cell.task.timeout is not None else self.policy.timeout
+        self._running[slot] = Running(cell.task, slot, cell.attempt, now, limit)
+        return Assignment(slot, cell.task, cell.attempt, cell.task.key in self._alone)
+
+    def _free(self, run: Running) -> None:
+        del self._running[run.slot]
+        if run.task.key in self._alone:
+            self._alone.remove(run.task.key)
+            self._reserved = {place: key for place, key in self._reserved.items() if key != run.task.key}
+
+    def _enqueue(self, cell: _Cell) -> None:
+        cell.status = "ready"
+        heapq.heappush(self._ready, (not cell.children, -cell.task.cost, cell.order, cell.task.key))
+
+    def _requeue(self, cell: _Cell) -> None:
+        self._queued_cost += cell.task.cost
+        self._enqueue(cell)
+
+    def _lose(self, run: Running, event: Died | NodeLost, now: float) -> None:
+        cell = self._cells[run.task.key]
+        cell.lost_on.add(run.slot)
+        lost = self._lost.setdefault(run.slot, [])
+        if run.task.key not in lost:
+            lost.append(run.task.key)
+        if len(lost) >= self.policy.slot_losses:
+            self.closed.add(run.slot)
+        if isinstance(event, Died):
+            cell.deaths += 1
+            final, status = cell.deaths >= self.policy.deaths, "quarantined"
+        else:
+            cell.losses += 1
+            final, status = cell.losses >= self.policy.losses, "lost"
+        if final and status == "quarantined":  # it kills any process: no slot is to blame for it
+            for keys in self._lost.values():
+                keys[:] = [key for key in keys if key != run.task.key]
+        if not final:
+            self._requeue(cell)
+        self._settle(run, status if final else "lost", event.reason, now, final=final)
+
+    def _settle(
+        self, run: Running, status: str, error: str | None, now: float, final: bool = True, **more: Any
+    ) -> None:
+        cell = self._cells[run.task.key]
+        if status == "oom" and cell.ooms < self.policy.oom_retries:
+            cell.ooms += 1
+            cell.status, final = "ready", False
+            self._queued_cost += cell.task.cost
+            self._alone.append(run.task.key)
+        self._rows.append(Row(run.task, run.attempt, status, error, run.started, now, final, **more))
+        if not final:
+            return
+        cell.status = status
+        self._open -= 1
+        if status == "ok":
+            self._finished.add(run.task.key)
+            self._spent += now - run.started
+            self._spent_cost += run.task.cost
+            for child in map(self._cells.__getitem__, cell.children):
+                child.waiting.discard(run.task.key)
+                if not child.waiting and child.status == "pending":
+                    self._enqueue(child)
+            return
+        self._failures += status in FAILURES
+        for child in map(self._cells.__getitem__, cell.children):
+            self._skip(child, f"its parent ended {status}: {run.task.label or run.task.key[:12]}", now)
+        limit = 1 if self.policy.fail_fast else self.policy.max_failures
+        if limit is not None and self._failures >= limit:
+            self.stop(f"stopped after {self._failures} failed cell{'s' * (self._failures > 1)}, as asked")
+
+    def _skip(self, cell: _Cell, reason: str, now: float) -> None:
+        """Give a cell and all that hang on it a row instead of a run: a hole in the table has no reason, a row has."""
+        todo = [(cell, reason)]
+        while todo:
+            cell, reason = todo.pop()
+            if cell.status != "pending":
+                continue
+            cell.status = "skipped"
+            cell.attempt += 1
+            self._open -= 1
+            self._queued_cost -= cell.task.cost
+            self._rows.append(Row(cell.task, cell.attempt, "skipped", reason, now, now, True))
+            why = f"its parent was skipped: {cell.task.label or cell.task.key[:12]}"
+            todo += [(self._cells[key], why) for key in cell.children]

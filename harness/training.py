@@ -1,0 +1,116 @@
+"""The training loop, once, for every method; and the scoring of what came out.
+
+    .venv/bin/pytest tests/harness/test_training.py
+
+f_s itself is trained by the same loop, with the step of the control `continue` from the initial weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from harness.access import DataAccess, normalise
+from methods import MethodError
+from methods.base import Method
+from suites.schema import Recipe
+
+EVAL_BATCH = 512  # large, because only the images' number is summed: the batch cannot change a prediction in eval mode
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training gives: a plain network, one mean per epoch for each logged term, and flags for the board."""
+
+    model: nn.Module
+    curves: dict[str, list[float]]
+    flags: list[str]
+
+
+def schedule(name: str, steps: int) -> Callable[[int], float]:
+    """Learning-rate factor at step k, stepped every iteration as the published code does (baselines.md A5)."""
+    return {
+        "linear": lambda k: 1 - k / max(steps, 1),
+        "constant": lambda k: 1.0,
+        "exponential": lambda k: 0.999**k,
+    }[name]
+
+
+def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) -> Iterator[dict[str, Any] | Fitted]:
+    """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
+
+    Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract."""
+    shapes = {k: v.shape for k, v in model.state_dict().items()}
+    model.train()
+    method.setup(model, access)
+    optimizers = method.optimizers()
+    steps = access.steps_per_epoch * recipe.epochs
+    schedulers = [LambdaLR(o, schedule(recipe.schedule, steps)) for o in optimizers]
+    curves: dict[str, list[float]] = {}
+    for epoch in range(recipe.epochs if optimizers else 0):
+        for name, value in _epoch(method, access, optimizers, schedulers).items():
+            curves.setdefault(name, []).append(value)
+        loss = curves["loss"][-1]
+        if not math.isfinite(loss):
+            raise Diverged(f"loss is {loss} in epoch {epoch + 1}")
+        yield {"done": (epoch + 1) / recipe.epochs, "note": f"epoch {epoch + 1}/{recipe.epochs}, loss {loss:.3f}"}
+    yield Fitted(_plain(method, shapes), curves, _flags(curves, access.classes))
+
+
+def _epoch(
+    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR]
+) -> dict[str, float]:
+    """Mean of every term over one epoch. Terms stay on the device until the end: one synchronisation, not one a step."""
+    rows: list[dict[str, Tensor]] = []
+    for batch in access.epoch():
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        outcome = method.step(batch)
+        if not (isinstance(outcome, tuple) and len(outcome) == 2 and isinstance(outcome[0], Tensor)):
+            raise MethodError(f"{method.name}.step() must return (loss, terms), got {type(outcome).__name__}")
+        loss, terms = outcome
+        if loss.ndim or not loss.requires_grad:
+            raise MethodError(f"{method.name}.step() must return a scalar loss with a graph, got shape {list(loss.shape)}")
+        loss.backward()
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            scheduler.step()
+        rows.append({"loss": loss.detach(), **terms})
+    return {name: float(torch.stack([row[name].float() for row in rows]).mean()) for name in rows[0]} if rows else {}
+
+
+def _plain(method: Method, shapes: dict[str, torch.Size]) -> nn.Module:
+    """What finish() gave, checked to be a plain network of the shape that went in."""
+    model = method.finish()
+    if not isinstance(model, nn.Module):
+        raise MethodError(f"{method.name}.finish() must return a torch module, got {type(model).__name__}")
+    if {k: v.shape for k, v in model.state_dict().items()} != shapes:
+        raise MethodError(f"{method.name}.finish() returned a network with other parameters than it was given")
+    if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+        raise MethodError(f"{method.name}.finish() left hooks on the network")
+    return model.eval()
+
+
+def _flags(curves: dict[str, list[float]], classes: int) -> list[str]:
+    """`not-taken-off`: the target's mean cross entropy never rose above ln K, that of knowing nothing, so a low
+    source_drop says only that nothing happened (trials.md, SF-MAP)."""
+    target = curves.get("target_ce")
+    return ["not-taken-off"] if target and max(target) < math.log(classes) else []
+
+
+@torch.inference_mode()
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits (n, K), float32 on the CPU, of uint8 images (n,3,S,S); the model runs in eval mode."""
+    model.eval()
+    return torch.cat([model(normalise(part)).float().cpu() for part in images.split(EVAL_BATCH)])

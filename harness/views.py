@@ -1,0 +1,199 @@
+"""The reading verbs: what plan, status, list and leaderboard show, as data and as text.
+
+    mapbench status runs/digits-mini
+
+`plan` and `status` load neither torch nor pandas: they answer at once, also beside a running grid.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness import UsageError, api
+from harness.cards import cards
+from harness.cells import Cell
+from harness.grid import Filters
+from harness.plan import Plan
+from results.store import Store
+from suites import backbones, schema
+
+
+def plan_json(name: str, made: Plan) -> dict[str, Any]:
+    """The plan for scripts: counts, and each cell with its status."""
+    return {
+        "grid": name, "counts": {k: len(v) for k, v in made.by_status.items()},
+        "seconds_left": made.seconds_left(1), "gflop_left": sum(c.cost for c in made.todo()),
+        "cells": [
+            {"key": c.key, "label": c.label, "status": made.status(c), "changed": made.stale.get(c.key, []), "why": c.skip}
+            for c in made.cells
+        ],
+    }  # fmt: skip
+
+
+def plan_text(name: str, made: Plan, store: Store) -> str:
+    """The plan for people."""
+    import os
+
+    kinds = Counter((c.meta["kind"], made.status(c)) for c in made.cells)
+    statuses = [s for s, cells in made.by_status.items() if cells]
+    lines = [f"{name}: {len(made.cells)} cells, in {api.show(store.out)}", ""]
+    lines.append(f"{'':<10}" + "".join(f"{s:>9}" for s in statuses))
+    for kind in ("train", "protect"):
+        lines.append(f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses))
+    lines.append("")
+    for status in ("stale", "blocked", "skipped"):
+        for text, n in Counter(_why(made, c, status) for c in made.by_status[status]).items():
+            lines.append(f"{status}: {n} cells: {text}")
+    slots = os.cpu_count() or 1
+    gflop, seconds = sum(c.cost for c in made.todo()), made.seconds_left(slots)
+    lines.append(f"to do: {len(made.todo())} cells, {gflop:,.0f} GFLOP of training at least")
+    if seconds is not None and made.todo():
+        lines.append(f"time: about {duration(seconds)} on {slots} slots, from the cells done so far")
+    elif made.todo():
+        lines.append("time: not known before some cells have run here")
+    return "\n".join(lines)
+
+
+def _why(made: Plan, cell: Cell, status: str) -> str:
+    if status == "stale":
+        return f"{', '.join(made.stale[cell.key])} changed since they were run; the new ones will run, the old stay off the board"
+    return cell.skip or "their source model failed; `mapbench retry` runs both again"
+
+
+def status(directory: str, filters: Filters) -> dict[str, Any]:
+    """Counts per status, running cells by driver, failures with the last lines of their logs."""
+    store = opened(directory)
+    winners = store.winners()
+    expected = [c for c in (store.plan() or {}).get("cells", []) if chosen(c, filters)]
+    keys = {c["key"] for c in expected}
+    rows = [r for r in winners.values() if r["key"] in keys or (not expected and chosen(r["cell"], filters))]
+    counts = Counter(r["status"] for r in rows)
+    counts["missing"] = len(keys - {r["key"] for r in rows})
+    failures = [
+        {"label": label(r["cell"]), "status": r["status"], "error": r["error"], "log": r["log"], "tail": _tail(store.out, r["log"])}
+        for r in rows if r["status"] not in ("ok", "skipped")
+    ]  # fmt: skip
+    return {"directory": api.show(store.out), "counts": {k: v for k, v in counts.items() if v}, "drivers": store.other_drivers(),
+            "failures": failures}  # fmt: skip
+
+
+def status_text(facts: dict[str, Any]) -> str:
+    """`status` for people."""
+    counts = ", ".join(f"{n} {s}" for s, n in facts["counts"].items()) or "no cells yet"
+    lines = [f"{facts['directory']}: {counts}"]
+    for driver in facts["drivers"]:
+        lines.append(f"running: driver {driver.get('host')}.{driver.get('pid')}, {len(driver.get('running', []))} cells in flight")
+        lines += [f"  {cell.get('label', cell)}" for cell in driver.get("running", [])]
+    for f in facts["failures"]:
+        lines += [f"{f['status']}: {f['label']}: {f['error']}", *(f"    {line}" for line in f["tail"])]
+        lines.append(f"    {facts['directory']}/{f['log']}" if f["log"] else "")
+    if facts["failures"]:
+        lines.append(f"next: mapbench retry {facts['directory']}")
+    return "\n".join(line for line in lines if line)
+
+
+def board(directory: str, filters: Filters, score: str, html: str | None, form: str | None) -> int:
+    """The leaderboard in the terminal, or as HTML, JSON, CSV, Markdown, LaTeX: always the same frame."""
+    from results import leaderboard
+    from results.leaderboard import text
+
+    store = opened(directory)
+    shown = leaderboard.load(store.out, score=score) if filters == Filters() else _filtered(store, filters, score)
+    if html:
+        from results.leaderboard import html as page
+
+        page.write(shown, Path(html))
+        print(api.show(Path(html).absolute()))
+    elif form:
+        print({"json": text.to_json, "csv": text.to_csv, "markdown": text.to_markdown, "latex": text.to_latex}[form](shown))
+    else:
+        api.board_to_terminal(shown)
+    return 0
+
+
+def _filtered(store: Store, filters: Filters, score: str) -> Any:
+    """The board of the chosen cells only."""
+    from results import leaderboard, tables
+
+    cells, pairs = (tables.read(store.out, name).to_pandas() for name in ("cells", "pairs"))
+    cells = cells[[chosen(row, filters) for row in cells.to_dict("records")]]
+    facts = store.plan() or {}
+    facts["cells"] = [c for c in facts.get("cells", []) if chosen(c, filters)]
+    return leaderboard.assemble(cells, pairs[pairs.key.isin(cells.key)], facts, score, str(store.out))
+
+
+def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Rows for `mapbench list`."""
+    if what == "methods":
+        return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.control, c.name))]
+    if what == "backbones":
+        return [{"name": n, "stride": c.stride, "gflop32": c.gflop32, "source": c.source} for n, c in backbones.CARDS.items()]
+    suites = [schema.load_suite(n) for n in schema.builtin() if schema.is_suite(schema.find(n))]
+    if what == "suites":
+        return [{"name": s.suite, "version": s.version, "domains": list(s.domains), "backbones": list(s.recipes)} for s in suites]
+    return [{"name": d, "suite": s.suite} for s in suites for d in s.domains]
+
+
+def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
+    """`list` for people."""
+    if what == "suites":
+        return "\n".join(f"{r['name']:<14}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows)
+    if what == "domains":
+        return "\n".join(f"{r['name']:<14}{r['suite']}" for r in rows)
+    if what == "backbones":
+        return "\n".join(f"{r['name']:<14}{r['source']}" for r in rows)
+    lines = []
+    for r in rows:
+        lines += [f"{r['name']}{' (control)' if r['control'] else ''}", f"    {r['summary']}", f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}"]
+        for p in r["params"]:
+            kind = "|".join(p["choices"]) if p["choices"] else p["type"]
+            default = "none" if p["default"] is None else p["default"]
+            lines.append(f"    {p['name']}={default} ({kind})  {p['meaning']}. Default: {p['source']}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def opened(directory: str) -> Store:
+    """The store of an existing run directory, else UsageError."""
+    path = Path(directory).expanduser().absolute()
+    if not (path / "records").is_dir() and not (path / "plan.json").is_file():
+        raise UsageError(f"{directory} is not a run directory: it has neither records nor plan.json; start one with `mapbench run`")
+    return Store(path)
+
+
+def chosen(cell: dict[str, Any], filters: Filters) -> bool:
+    """Whether a cell passes the filters. -m matches a method or a variant; a train cell passes for its source."""
+    from harness.grid import seeds_of
+
+    protect = cell["kind"] == "protect"
+    method = not protect or not filters.methods or {cell["method"], cell["variant"]} & set(filters.methods)
+    pairs = [p.partition(":") for p in filters.pairs]
+    wanted = not pairs or any(
+        cell["source"] == s and (not cell["targets"] or set(t.split("+")) <= set(cell["targets"])) for s, _, t in pairs
+    )
+    seeds = {s for text in filters.seeds for s in seeds_of(text)}
+    return bool(method and wanted and (not filters.backbones or cell["backbone"] in filters.backbones) and (not seeds or cell["seed"] in seeds))
+
+
+def label(cell: dict[str, Any]) -> str:
+    """A cell as people read it."""
+    return Cell({}, cell, {}, {}, 0).label
+
+
+def duration(seconds: float) -> str:
+    """90 -> 1 min 30 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _tail(out: Path, log: str | None, lines: int = 3) -> list[str]:
+    try:
+        return (out / log).read_text(errors="replace").rstrip().split("\n")[-lines - 1 : -1] if log else []
+    except OSError:
+        return []
+
+

@@ -1,0 +1,137 @@
+"""The contract a method keeps: declare what it needs, then set up, step and finish.
+
+    mapbench list methods            what is there, with every param, its meaning and the source of its default
+
+A method is one file of 20-60 lines in `methods/` and no edit anywhere else. It writes the loss; the loop, backward
+pass, schedule, evaluation, logging and checkpoints are harness/training.py's, once, for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from methods import MethodError
+
+Supply = Literal["labelled", "unlabelled", "none"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The scenario: which data a method may touch. `access` hands out exactly this and nothing else."""
+
+    source: Supply = "labelled"
+    target: Supply = "labelled"
+
+    @property
+    def scenario(self) -> str:
+        """As printed on the board; methods are ranked only within one scenario."""
+        return f"{self.source} source, {self.target} target".replace("none ", "no ")
+
+
+def param(default: Any, meaning: str, source: str) -> Any:
+    """A field of a method's `Params`: its default, what it means, and where the default comes from."""
+    return field(default=default, metadata={"meaning": meaning, "source": source})
+
+
+class Batch:
+    """One step's images and labels: x_s (B,3,S,S) float32 normalised, y_s (B,) int64, and x_t, y_t of the target.
+
+    A part the method did not declare in `needs` is not there, and asking for it is a MethodError.
+    """
+
+    def __init__(self, method: str, needs: Needs, parts: dict[str, Tensor]) -> None:
+        self._method, self._needs, self._parts = method, needs, parts
+
+    def __getattr__(self, name: str) -> Tensor:
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise MethodError(
+                f"{self._method} asked for {name}, but declares needs = {self._needs.scenario!r}: "
+                "declare it in `needs` (and so change scenario) or do without"
+            ) from None
+
+    @property
+    def joint(self) -> Tensor:
+        """[x_s; x_t], (2B,3,S,S). One pass over both, because two train-mode passes let BatchNorm tell the domains
+        apart by their batch statistics: the source then breaks as soon as those are re-estimated (trials.md)."""
+        return torch.cat([self.x_s, self.x_t])
+
+
+class Access(Protocol):
+    """What `setup` may ask for beside the batches. Implemented by harness/access.py."""
+
+    classes: int
+    image_size: int
+    generator: torch.Generator
+
+    def source(self) -> tuple[Tensor, Tensor | None]:
+        """All source train images (n,3,S,S), normalised, and labels if declared; MethodError when not declared."""
+
+    def target(self) -> tuple[Tensor, Tensor | None]:
+        """All target train images, and labels if declared; MethodError when not declared."""
+
+    def optimizer(self, parameters: Iterable[nn.Parameter], lr: float | None = None) -> Optimizer:
+        """The recipe's optimiser, the same for every method that trains weights; `lr` None means the recipe's."""
+
+
+class Method:
+    """Base of all methods. Subclass it, set the class attributes, write `step`."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # bump when its numbers change: it is part of every cell's key
+    needs: ClassVar[Needs] = Needs()
+    control: ClassVar[bool] = False  # a trivial rule that a method has to beat
+    fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
+    start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
+    smallest_tap: ClassVar[int] = 1  # least height and width of a backbone's last tap, in pixels
+
+    @dataclass(frozen=True)
+    class Params:
+        """No settings."""
+
+    def __init__(self, params: Any = None) -> None:
+        self.params: Any = params if params is not None else self.Params()
+
+    def setup(self, model: nn.Module, access: Access) -> None:
+        """Take the model (in train mode, a copy of f_s or of the initial net). Default: train all its weights."""
+        self.model: Any = model  # Any: it also names its taps, which nn.Module does not declare
+        self.access = access
+
+    def optimizers(self) -> list[Optimizer]:
+        """What the harness steps and schedules. An empty list: nothing is trained."""
+        return [self.access.optimizer(self.model.parameters(), lr=getattr(self.params, "lr", None))]
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one step (scalar, with graph) and terms to log (detached scalars; no .item(): it stalls a GPU).
+
+        A term called `target_ce` (nats) lets the harness flag a run whose target never left chance level."""
+        raise MethodError(f"{self.name} has no step()")
+
+    def finish(self) -> nn.Module:
+        """A plain network: same state_dict keys and shapes as it got, masks folded in, no hooks left."""
+        return self.model
+
+
+@contextmanager
+def tapped(model: nn.Module, names: Iterable[str], visit: Callable[[int, Tensor], Tensor | None]) -> Iterator[None]:
+    """Call visit(i, output) at the i-th named module of `model`; a returned tensor replaces the output.
+
+    Hooks live only inside the `with`, so none can be left behind or pile up over steps."""
+
+    def hook(index: int) -> Callable[..., Tensor | None]:
+        return lambda module, args, output: visit(index, output)
+
+    handles = [model.get_submodule(name).register_forward_hook(hook(i)) for i, name in enumerate(names)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

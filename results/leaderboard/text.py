@@ -1,0 +1,126 @@
+"""The leaderboard as JSON, CSV, Markdown and LaTeX, from the same frame as the terminal's and the page's.
+
+    mapbench leaderboard runs/digits-mini --markdown     (or --json, --csv, --latex)
+
+JSON and CSV carry every column unrounded; Markdown and LaTeX carry the terminal's columns, three decimals. An undefined
+number is null, empty or a dash: never 0.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from results.leaderboard import COLUMNS, INTERVALS, MAP_SENTENCE, Board, Group, display, legend, references
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "·": r"$\cdot$",
+    "\n": " ",
+}
+_MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "}
+
+
+def to_json(board: Board) -> str:
+    """One object: title, where the numbers come from, the frame's rows, failed and missing cells."""
+    whole = {
+        "title": board.title,
+        "generated": board.generated,
+        "commit": board.commit,
+        "machine": board.machine,
+        "command": board.command,
+        "map": MAP_SENTENCE,
+        "intervals": INTERVALS,
+        "rows": records(board),
+        "failed": [asdict(gap) for gap in board.failed],
+        "missing": [asdict(gap) for gap in board.missing],
+    }
+    return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def records(board: Board) -> list[dict[str, Any]]:
+    """The frame's rows as plain dicts with None for what is undefined."""
+    rows: list[dict[str, Any]] = json.loads(board.frame.to_json(orient="records", double_precision=15))
+    return rows
+
+
+def to_csv(board: Board) -> str:
+    """The frame, one line per variant."""
+    return board.frame.to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(board: Board) -> str:
+    """A table per group, the legend, and the cells that failed or are missing."""
+    lines = [f"# {markdown(board.title)}", "", f"{MAP_SENTENCE}. ± is {INTERVALS}"]
+    for group in board.groups():
+        lines += ["", f"## {markdown(group.title)}", "", _row(c.head.replace("\n", " ") for c in COLUMNS)]
+        lines.append(_row("---" if c.name in ("variant", "flags") else "---:" for c in COLUMNS))
+        lines += [_row(markdown(row[c.name]) for c in COLUMNS) for row in _rows(group)]
+    for word, gaps in (("Failed", board.failed), ("Missing", board.missing)):
+        if gaps:
+            lines += ["", f"{word} cells:", ""]
+            lines += ["- " + markdown(f"{g.label}: {g.status}{g.error and ', ' + g.error}") for g in gaps]
+    lines += ["", *(f"- **{markdown(head)}** {markdown(meaning)}" for head, meaning in legend())]
+    lines += ["", f"{board.generated}; commit {markdown(board.commit)}; {markdown(board.machine)}; `{board.command}`"]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(board: Board) -> str:
+    r"""A booktabs table per group (`\usepackage{booktabs}`); every LaTeX special in a name is escaped."""
+    blocks = [f"% {' '.join(board.title.split())}; {board.generated}; commit {board.commit}"]
+    columns = [c for c in COLUMNS if c.name != "flags"]
+    for group in board.groups():
+        align = "".join("l" if c.name == "variant" else "r" for c in columns)
+        body = [" & ".join(latex(row[c.name]) for c in columns) + r" \\" for row in _rows(group)]
+        blocks.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    r"\centering\small",
+                    rf"\caption{{{latex(f'{board.title}. {group.title}. {MAP_SENTENCE}. ± is {INTERVALS}')}}}",
+                    rf"\begin{{tabular}}{{{align}}}",
+                    r"\toprule",
+                    " & ".join(c.head.replace("\n", " ") for c in columns) + r" \\",
+                    r"\midrule",
+                    *body,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    r"\end{table}",
+                ]
+            )
+        )
+    blocks += [f"% {g.status}: {' '.join(f'{g.label} {g.error}'.split())}" for g in [*board.failed, *board.missing]]
+    return "\n\n".join(blocks) + "\n"
+
+
+def latex(text: str) -> str:
+    """Text with every character that LaTeX would act on made harmless."""
+    return "".join(_LATEX.get(c, c) for c in text)
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return "".join(_MARKDOWN.get(c, c) for c in text)
+
+
+def _rows(group: Group) -> list[dict[str, str]]:
+    return [display(row) for _, row in group.frame.iterrows()] + references(group)
+
+
+def _row(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,233 @@
+"""One small JSON file per attempt at a cell: the truth that every table is rebuilt from.
+
+    cat runs/digits-mini/records/*/*.json
+
+A record exists if and only if its attempt ended and all it points to is on disk: it is written to a hidden temporary
+file of the same directory, flushed, fsynced, renamed, and the directory is fsynced. Nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from results.errors import StoreError
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "timeout", "oom", "lost", "quarantined", "skipped")
+# A cell that differs from another in nothing but these is the same cell in another version (design 1).
+VERSION_FIELDS = ("key_version", "protocol", "method_version", "recipe", "domains", "parent", "inputs")
+_KEY = re.compile(r"[0-9a-f]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}")
+
+
+class Damaged(NamedTuple):
+    """A record file that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+
+def name(record: Mapping[str, Any]) -> str:
+    """`<key>.<attempt>.<uuid8>.json`. Raises ValueError where a part is missing or malformed."""
+    key, attempt, mark = record.get("key"), record.get("attempt"), record.get("uuid")
+    if not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise ValueError(f"a record's key is 64 hex digits, not {key!r}")
+    if not (isinstance(attempt, int) and attempt >= 1):
+        raise ValueError(f"a record's attempt is an integer from 1, not {attempt!r}")
+    if not (isinstance(mark, str) and _UUID.fullmatch(mark)):
+        raise ValueError(f"a record's uuid is 8 hex digits, not {mark!r}")
+    return f"{key}.{attempt}.{mark}.json"
+
+
+def write(out: Path, record: Mapping[str, Any]) -> Path:
+    """Commit one attempt under `out`/records and return the file's path.
+
+    Numbers that JSON lacks (NaN, infinity: the loss of a diverged run) are stored as null.
+    Raises ValueError for a malformed record, StoreError where the disk refuses.
+    """
+    file = name(record)
+    if record.get("status") not in STATUSES:
+        raise ValueError(f"a record's status is one of {', '.join(STATUSES)}, not {record.get('status')!r}")
+    path = out / "records" / file[:2] / file
+    atomic_write(path, dump(record))
+    return path
+
+
+def dump(value: Any) -> bytes:
+    """Strict JSON in UTF-8, one line; NaN and infinities become null."""
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def atomic_write(path: Path, content: bytes, durable: bool = True) -> None:
+    """Put `content` at `path` whole or not at all; `durable` also survives a power cut right after the return.
+
+    Raises StoreError (what and where) on any error of the disk and leaves no temporary file behind.
+    """
+    # The leading dot hides it from readers; a unique name lets two drivers write the same file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if durable:
+                _sync_directory(path.parent.parent)
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 (beside the fsyncs it is ordered with)
+        if durable:
+            _sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # its directory may be missing or a file: then there is nothing to remove
+            temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def files(out: Path) -> dict[str, Path]:
+    """Every committed record file of a run directory, by name; hidden (unfinished) files are no records."""
+    found: dict[str, Path] = {}
+    try:
+        with os.scandir(out / "records") as folders:
+            names = sorted(entry.path for entry in folders if entry.is_dir() and not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    for folder in names:
+        for file in os.listdir(folder):  # noqa: PTH208 (names only: a Path per file is slow for 100,000)
+            if file.endswith(".json") and not file.startswith("."):
+                found[file] = Path(folder, file)
+    return dict(sorted(found.items()))
+
+
+def read(path: Path) -> dict[str, Any] | Damaged:
+    """One record, or what is wrong with its file; never raises for the file's content."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return Damaged(path, f"unreadable: {str(error).splitlines()[0]}")
+    if not isinstance(record, dict):
+        return Damaged(path, "not a record: no JSON object")
+    if record.get("schema") != SCHEMA:
+        return Damaged(path, f"schema {record.get('schema')!r}, this version reads {SCHEMA}")
+    try:
+        expected = name(record)
+    except ValueError as error:
+        return Damaged(path, f"not a record: {error}")
+    if expected != path.name:
+        return Damaged(path, f"the content belongs to {expected}")
+    if record.get("status") not in STATUSES:
+        return Damaged(path, f"unknown status {record.get('status')!r}")
+    if not (isinstance(record.get("cell"), dict) and isinstance(record.get("spec"), dict)):
+        return Damaged(path, "not a record: no cell or no spec")
+    return record
+
+
+def read_all(out: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
+    """Every record of a run directory in the order of their names, and the files that are none."""
+    good: list[dict[str, Any]] = []
+    damaged: list[Damaged] = []
+    for path in files(out).values():
+        record = read(path)
+        if isinstance(record, Damaged):
+            damaged.append(record)
+        else:
+            good.append(record)
+    return good, damaged
+
+
+def read_key(out: Path, key: str) -> list[dict[str, Any]]:
+    """The readable records of one key, without opening any other."""
+    folder = out / "records" / key[:2]
+    found = (read(path) for path in sorted(folder.glob(f"{key}.*.json")))
+    return [record for record in found if not isinstance(record, Damaged)]
+
+
+def winners(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The record that stands for each key: the first ok one (by `finished`, then uuid), else the last attempt."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for record in records:
+        rival = chosen.get(record["key"])
+        if rival is None or _precedes(record, rival):
+            chosen[record["key"]] = record
+    return chosen
+
+
+def _precedes(record: Mapping[str, Any], rival: Mapping[str, Any]) -> bool:
+    ok, rival_ok = record["status"] == "ok", rival["status"] == "ok"
+    if ok != rival_ok:
+        return ok
+    if ok:
+        return _ended(record) < _ended(rival)
+    return (record["attempt"], *_ended(record)) > (rival["attempt"], *_ended(rival))
+
+
+def _ended(record: Mapping[str, Any]) -> tuple[float, str]:
+    return (record.get("finished") or 0.0, record["uuid"])
+
+
+def parent_of(
+    record: Mapping[str, Any], by_key: Mapping[str, Collection[dict[str, Any]]], chosen: Mapping[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The ok record of the parent that this attempt was made from, or None.
+
+    It is the one whose checkpoint hash the child noted (two drivers may both have trained the parent, each a little
+    differently); where no such record is here, the parent's winner.
+    """
+    key = record["cell"].get("parent")
+    if key is None or key not in chosen or chosen[key]["status"] != "ok":
+        return None
+    noted = record.get("parent_checkpoint")
+    same = [r for r in by_key[key] if r["status"] == "ok" and noted and r.get("checkpoint_sha256") == noted]
+    return min(same, key=_ended) if same else chosen[key]
+
+
+def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
+    """Keys of the cells that are not stale, out of winners by key.
+
+    Of cells that are identical but for VERSION_FIELDS the newest finished one is current. A cell whose parent is stale
+    is stale as well, however new: its "before" belongs to an older version.
+    """
+    newest: dict[str, dict[str, Any]] = {}
+    for record in chosen.values():
+        same = {field: value for field, value in record["spec"].items() if field not in VERSION_FIELDS}
+        identity = json.dumps([record["cell"].get("kind"), same], sort_keys=True)
+        rival = newest.get(identity)
+        if rival is None or _ended(record) > _ended(rival):
+            newest[identity] = record
+    alive = {record["key"] for record in newest.values()}
+
+    def lives(key: str) -> bool:
+        parent = chosen[key]["cell"].get("parent")
+        return key in alive and (parent is None or parent not in chosen or lives(parent))
+
+    return {key for key in alive if lives(key)}

@@ -1,0 +1,144 @@
+"""A run directory: what is in it, who else writes to it, and the few rules for writing (design 7).
+
+    mapbench status runs/digits-mini
+
+Reading never fails on a damaged record: those are listed by `damaged()`. Writing raises StoreError, one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from results import records
+from results.errors import StoreError
+from results.records import Damaged
+
+FOLDERS = ("records", "tables", "predictions", "checkpoints", "logs")
+TABLES_EVERY = 60.0  # seconds between rewrites of the tables while a run goes on
+HEARTBEAT_STALE = 120.0  # seconds after which a driver that says nothing is taken for dead; drivers write every few
+_PROBE = bytes(65536)  # enough that a full disk refuses it
+
+
+class Store:
+    """One run directory. Opening it creates nothing; `out` need not exist."""
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.plan_path = self.out / "plan.json"
+        self.tables_dir = self.out / "tables"
+        # A running driver writes this name only, so several may share a directory.
+        self.heartbeat_path = self.out / f"driver.{socket.gethostname()}.{os.getpid()}.json"
+        self._read: dict[str, dict[str, Any] | Damaged] = {}
+        self._tables_written = float("-inf")
+
+    def check_writable(self) -> None:
+        """Raise StoreError where a run could not write here; leaves nothing behind either way.
+
+        Tried by writing, not by permission bits: those stop neither root nor a full disk nor a read-only mount.
+        """
+        for path in (self.out, *(self.out / folder for folder in FOLDERS)):
+            existing = path
+            try:
+                while not existing.exists() and not existing.is_symlink():
+                    existing = existing.parent
+                if not existing.is_dir():
+                    raise StoreError(f"cannot write to {self.out}: {existing} is in the way, it is not a directory")
+                with tempfile.TemporaryFile(dir=existing, prefix=".mapbench-") as probe:
+                    probe.write(_PROBE)
+                    probe.flush()
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StoreError(f"cannot write to {self.out}: {existing} is not writable ({reason})") from error
+
+    def commit(self, record: dict[str, Any]) -> Path:
+        """Write one attempt's record (see records.write); from then on it exists."""
+        return records.write(self.out, record)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every readable record. A file is parsed once; a later call opens the new ones only."""
+        found = records.files(self.out)
+        self._read = {name: known for name, known in self._read.items() if name in found}
+        for name, path in found.items():
+            known = self._read.get(name)
+            if known is None or isinstance(known, Damaged):
+                self._read[name] = records.read(path)
+        return [known for known in map(self._read.__getitem__, found) if isinstance(known, dict)]
+
+    def damaged(self) -> list[Damaged]:
+        """Record files that cannot be used, as of the last `records()`."""
+        return [known for known in self._read.values() if isinstance(known, Damaged)]
+
+    def winners(self) -> dict[str, dict[str, Any]]:
+        """The record that stands for each key, see records.winners."""
+        return records.winners(self.records())
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Put down the expanded grid as last asked for."""
+        records.atomic_write(self.plan_path, records.dump(plan))
+
+    def plan(self) -> dict[str, Any] | None:
+        """What `write_plan` wrote, or None. A damaged plan.json raises StoreError."""
+        try:
+            plan = json.loads(self.plan_path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.plan_path} is damaged ({error}): delete it and run again") from error
+        if not isinstance(plan, dict):
+            raise StoreError(f"{self.plan_path} is damaged (no JSON object): delete it and run again")
+        return plan
+
+    def write_tables(self, force: bool = False) -> bool:
+        """Rewrite the Parquet tables from all records; at most once a minute unless forced. True if written."""
+        if not force and time.monotonic() - self._tables_written < TABLES_EVERY:
+            return False
+        from results import tables
+
+        tables.write(self.out, self.records(), self.plan(), len(self._read))
+        self._tables_written = time.monotonic()
+        return True
+
+    def heartbeat(self, running: list[dict[str, Any]]) -> None:
+        """Say that this driver lives and what it runs, for `status` and for noticing a second driver."""
+        beat = {"host": socket.gethostname(), "pid": os.getpid(), "written": time.time(), "running": running}
+        records.atomic_write(self.heartbeat_path, records.dump(beat), durable=False)
+
+    def end_heartbeat(self) -> None:
+        """Take the heartbeat away: this driver is done."""
+        self.heartbeat_path.unlink(missing_ok=True)
+
+    def other_drivers(self) -> list[dict[str, Any]]:
+        """Heartbeats of other living drivers: {host, pid, written, running}.
+
+        Left out are files older than HEARTBEAT_STALE and those of processes of this host that are gone (kill -9).
+        """
+        alive = []
+        for path in sorted(self.out.glob("driver.*.json")):
+            if path == self.heartbeat_path:
+                continue
+            try:
+                # The file's own time, not the `written` in it: one clock, that of the file system, for all hosts.
+                age = time.time() - path.stat().st_mtime
+                beat = json.loads(path.read_bytes())
+                here = beat["host"] == socket.gethostname()
+                if age < HEARTBEAT_STALE and not (here and _gone(int(beat["pid"]))):
+                    alive.append(beat)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # ended, or not a heartbeat
+        return alive
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # somebody else's, but there
+    return False

@@ -1,0 +1,234 @@
+"""The Parquet tables of a run directory: built from the records, rewritten whole, rebuilt where damaged (design 7).
+
+    python -c "import pandas; print(pandas.read_parquet('runs/digits-mini/tables/pairs.parquet'))"
+
+cells      one row per key: its winning record (the first ok one, else the last attempt)
+attempts   one row per record
+accuracy   one row per ok cell, domain and part
+pairs      one row per ok protect cell (with an ok parent) and other domain: before and after, joined
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from results import metrics, records
+from results.errors import StoreError
+from results.store import Store
+
+SCHEMA_VERSION = 1
+_WORD, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_WORDS = pa.list_(pa.string())
+
+_CELL: list[tuple[str, pa.DataType]] = [
+    ("key", _WORD), ("kind", _WORD), ("parent", _WORD), ("inputs", _WORDS), ("spec", _WORD),
+    ("suite", _WORD), ("suite_version", _INT), ("split_seed", _INT), ("score", _WORD), ("classes", _INT),
+    ("domains", _WORDS), ("backbone", _WORD), ("method", _WORD), ("variant", _WORD), ("method_version", _INT),
+    ("fidelity", _WORD), ("control", _BOOL), ("tuned", _BOOL), ("start", _WORD), ("params", _WORD),
+    ("scenario", _WORD), ("source", _WORD), ("targets", _WORDS), ("seed", _INT),
+    ("status", _WORD), ("flags", _WORDS), ("error", _WORD), ("attempt", _INT), ("uuid", _WORD),
+    ("started", _FLOAT), ("finished", _FLOAT), ("seconds", _FLOAT), ("peak_memory_mb", _FLOAT),
+    ("device", _WORD), ("torch", _WORD), ("git_commit", _WORD), ("git_dirty", _BOOL), ("host", _WORD),
+    ("method_sha256", _WORD), ("checkpoint", _WORD), ("predictions", _WORD), ("log", _WORD),
+]  # fmt: skip
+_ENVIRONMENT = ("device", "torch", "git_commit", "git_dirty", "host", "method_sha256")  # from the record's environment
+_ACCURACY: list[tuple[str, pa.DataType]] = [
+    ("key", _WORD), ("domain", _WORD), ("part", _WORD), ("correct", _INT), ("total", _INT),
+    ("balanced", _FLOAT), ("matched", _FLOAT), ("decoded", _FLOAT), ("confusion", pa.list_(pa.list_(_INT))),
+]  # fmt: skip
+_PAIRS: list[tuple[str, pa.DataType]] = [
+    ("key", _WORD), ("parent", _WORD), ("suite", _WORD), ("split_seed", _INT), ("score", _WORD), ("classes", _INT),
+    ("backbone", _WORD), ("method", _WORD), ("variant", _WORD), ("fidelity", _WORD), ("control", _BOOL),
+    ("tuned", _BOOL), ("start", _WORD), ("scenario", _WORD), ("source", _WORD), ("target", _WORD),
+    ("role", _WORD),  # target | bystander
+    ("eligible", _BOOL),  # null where the suite file freezes no list
+    ("twin", _BOOL), ("seed", _INT), ("current", _BOOL),
+    ("source_before", _FLOAT), ("source_after", _FLOAT), ("target_before", _FLOAT), ("target_after", _FLOAT),
+    ("source_drop", _FLOAT), ("target_drop", _FLOAT), ("st_d", _FLOAT), ("target_removed", _FLOAT),
+    ("source_before_balanced", _FLOAT), ("source_after_balanced", _FLOAT),
+    ("target_before_balanced", _FLOAT), ("target_after_balanced", _FLOAT),
+    ("target_matched_before", _FLOAT), ("target_matched", _FLOAT),
+    ("target_decoded_before", _FLOAT), ("target_decoded", _FLOAT),
+]  # fmt: skip
+
+
+def _schema(columns: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    return pa.schema(columns, metadata={"mapbench.schema_version": str(SCHEMA_VERSION)})
+
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "cells": _schema([*_CELL, ("current", _BOOL)]),  # current: not superseded by a newer version of the same cell
+    "attempts": _schema([*_CELL, ("winner", _BOOL)]),  # winner: the record that stands for its key in `cells`
+    "accuracy": _schema(_ACCURACY),
+    "pairs": _schema(_PAIRS),
+}
+
+
+def build(all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None) -> dict[str, pa.Table]:
+    """The four tables, by name, from readable records and plan.json's content (for `eligible` and `twins`)."""
+    chosen = records.winners(all_records)
+    current = records.current(chosen)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "cells": [{**_cell(record), "current": key in current} for key, record in chosen.items()],
+        "attempts": [{**_cell(record), "winner": chosen[record["key"]] is record} for record in all_records],
+        "accuracy": [{"key": key, **row} for key, r in chosen.items() if r["status"] == "ok" for row in r["accuracy"]],
+        "pairs": list(_pairs(all_records, chosen, current, plan)),
+    }
+    return {name: pa.Table.from_pylist(rows[name], schema) for name, schema in SCHEMAS.items()}
+
+
+def _cell(record: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of `cells` or `attempts`; what the schema lacks falls away."""
+    cell, environment = record["cell"], record.get("environment") or {}
+    return {
+        **record,
+        **cell,
+        "split_seed": record["spec"].get("split_seed", 0),
+        "spec": json.dumps(record["spec"], sort_keys=True),
+        "params": json.dumps(cell.get("params") or {}, sort_keys=True),
+        **{name: environment.get(name) for name in _ENVIRONMENT},
+    }
+
+
+def _pairs(
+    all_records: Sequence[dict[str, Any]],
+    chosen: Mapping[str, dict[str, Any]],
+    current: set[str],
+    plan: Mapping[str, Any] | None,
+) -> Iterator[dict[str, Any]]:
+    by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in all_records:
+        by_key[record["key"]].append(record)
+    suites = (plan or {}).get("suites") or {}
+    for key, record in chosen.items():
+        if record["cell"]["kind"] != "protect" or record["status"] != "ok":
+            continue
+        parent = records.parent_of(record, by_key, chosen)
+        if parent is not None:
+            yield from _pairs_of(record, parent, key in current, suites.get(record["cell"]["suite"]) or {})
+
+
+def _pairs_of(
+    record: Mapping[str, Any], parent: Mapping[str, Any], current: bool, suite: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one protect cell: each other domain that both it and its parent were scored on."""
+    cell = record["cell"]
+    source = cell["source"]
+    before, after = _scores(parent, cell["score"]), _scores(record, cell["score"])
+    if source not in before or source not in after:
+        return
+    asked = targets(cell)
+    source_drop = metrics.source_drop(_top1(before[source]), _top1(after[source]))
+    for target, b in after.items():
+        if target == source or target not in before:
+            continue
+        a, pair = before[target], f"{source}:{target}"
+        target_drop = metrics.target_drop(_top1(a), _top1(b))
+        yield {
+            **cell,
+            "key": record["key"],
+            "parent": parent["key"],
+            "split_seed": record["spec"].get("split_seed", 0),
+            "target": target,
+            "role": "target" if target in asked else "bystander",
+            # An empty list freezes nothing: it says that nobody has looked yet.
+            "eligible": pair in suite["eligible"] if suite.get("eligible") else None,
+            "twin": pair in (suite.get("twins") or ()),
+            "current": current,
+            "source_before": _top1(before[source]),
+            "source_after": _top1(after[source]),
+            "target_before": _top1(a),
+            "target_after": _top1(b),
+            "source_drop": source_drop,
+            "target_drop": target_drop,
+            "st_d": metrics.st_d(source_drop, target_drop),
+            "target_removed": metrics.target_removed(a["balanced"], b["balanced"], cell["classes"]),
+            "source_before_balanced": before[source]["balanced"],
+            "source_after_balanced": after[source]["balanced"],
+            "target_before_balanced": a["balanced"],
+            "target_after_balanced": b["balanced"],
+            "target_matched_before": a["matched"],
+            "target_matched": b["matched"],
+            "target_decoded_before": a["decoded"],
+            "target_decoded": b["decoded"],
+        }
+
+
+def targets(cell: Mapping[str, Any]) -> list[str]:
+    """The domains that a cell was asked to block: each one of a union; for a target-free method every other one."""
+    named = [domain for target in cell["targets"] for domain in target.split("+")]
+    return named or [domain for domain in cell["domains"] if domain != cell["source"]]
+
+
+def _scores(record: Mapping[str, Any], part: str) -> dict[str, dict[str, Any]]:
+    return {row["domain"]: row for row in record["accuracy"] if row["part"] == part and row["total"]}
+
+
+def _top1(row: Mapping[str, Any]) -> float:
+    return float(row["correct"] / row["total"])
+
+
+def write(
+    out: Path, all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None, covers: int
+) -> dict[str, pa.Table]:
+    """Build and rewrite `out`/tables/*.parquet whole. `covers`: the number of record files, damaged ones included."""
+    stamp = {
+        "mapbench.schema_version": str(SCHEMA_VERSION),
+        "mapbench.writer": f"mapbench {_version()}",
+        "mapbench.covers": _covers(covers, plan),
+    }
+    built = {name: table.replace_schema_metadata(stamp) for name, table in build(all_records, plan).items()}
+    for name, table in built.items():
+        # In memory first: a disk that fills up half-way leaves the old file, not half of the new one.
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        records.atomic_write(_path(out, name), buffer.getvalue())
+    return built
+
+
+def read(out: Path, name: str) -> pa.Table:
+    """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all four are
+    rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
+    """
+    store = Store(out)
+    if not (store.plan_path.is_file() or (out / "records").is_dir()):
+        raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
+    plan = store.plan()
+    try:
+        table = pq.read_table(_path(out, name), partitioning=None)  # a `seed=1` in the path is no column
+        stamp = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        fresh = stamp.get("mapbench.covers") == _covers(len(records.files(out)), plan)
+        if fresh and table.schema.equals(SCHEMAS[name]):
+            return table
+    except (OSError, pa.ArrowException):
+        pass
+    found = store.records()
+    try:
+        return write(out, found, plan, len(found) + len(store.damaged()))[name]
+    except StoreError:
+        return build(found, plan)[name]  # somebody else's directory: reading it is still fine
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / "tables" / f"{name}.parquet"
+
+
+def _covers(files: int, plan: Mapping[str, Any] | None) -> str:
+    """What a table was made from. Records are never changed, so their number says whether there are new ones."""
+    return f"{SCHEMA_VERSION} {files} {(plan or {}).get('written')}"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("mapbench")
+    except metadata.PackageNotFoundError:
+        return "unknown"

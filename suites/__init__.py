@@ -1,0 +1,12 @@
+"""Which domains, splits, backbones and recipes: `mapbench list suites`, `mapbench list domains`.
+
+    schema.py     the model of a suite file, and the strict YAML reader
+    domains/      one file, one domain; found by looking into the folder
+    splits.py     the four disjoint parts of every domain
+    cache.py      pixels as uint8 on disk, built once, fingerprinted
+    backbones.py  the networks
+"""
+
+from suites.errors import SuiteError
+
+__all__ = ["SuiteError"]

@@ -1,0 +1,97 @@
+"""The scenario is enforced: what `needs` does not declare cannot be had, by setup or by a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.access import DataAccess, normalise
+from methods.base import Method, Needs
+from suites.schema import Recipe
+
+RECIPE = Recipe(optimizer="adam", lr=1e-3, batch=4, epochs=1, schedule="linear")
+
+
+def domain(value: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.full((n, 3, 8, 8), value, dtype=torch.uint8), torch.arange(n)
+
+
+def access(source: Any, target: Any, n_source: int = 10, n_target: int = 13) -> DataAccess:
+    class Probe(Method):
+        name = "probe"
+        needs = Needs(source=source, target=target)
+
+    return DataAccess(Probe(), {"source": domain(1, n_source), "target": domain(2, n_target)}, RECIPE, 10, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "given"),
+    [
+        ("labelled", "labelled", {"x_s", "y_s", "x_t", "y_t"}),
+        ("labelled", "unlabelled", {"x_s", "y_s", "x_t"}),
+        ("labelled", "none", {"x_s", "y_s"}),
+        ("none", "unlabelled", {"x_t"}),
+    ],
+)
+def test_a_batch_holds_what_was_declared_and_nothing_else(source: str, target: str, given: set[str]) -> None:
+    batch = next(access(source, target).epoch())
+    for name in ("x_s", "y_s", "x_t", "y_t"):
+        if name in given:
+            assert len(getattr(batch, name)) == 4
+        else:
+            with pytest.raises(ValueError, match=f"probe asked for {name}"):
+                getattr(batch, name)
+
+
+def test_setup_cannot_fetch_what_was_not_declared() -> None:
+    free = access("none", "unlabelled")
+    with pytest.raises(ValueError, match="probe asked for source data"):
+        free.source()
+    images, labels = free.target()
+    assert len(images) == 13
+    assert labels is None
+    with pytest.raises(ValueError, match="probe asked for target data"):
+        access("labelled", "none").target()
+
+
+def test_data_free_methods_are_served_nothing() -> None:
+    assert access("none", "none").steps_per_epoch == 0
+
+
+def test_an_epoch_serves_each_image_at_most_once_and_labels_stay_with_images() -> None:
+    images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(12, 3, 8, 8).contiguous()
+    labels = torch.arange(12)
+
+    class Probe(Method):
+        name = "probe"
+        needs = Needs(target="none")
+
+    served = DataAccess(Probe(), {"source": (images, labels)}, RECIPE, 12, 8, 0)
+    seen: list[int] = []
+    for batch in served.epoch():
+        assert torch.equal(batch.x_s, normalise(images[batch.y_s]))
+        seen += batch.y_s.tolist()
+    assert sorted(seen) == list(range(12))
+    again = [y for batch in served.epoch() for y in batch.y_s.tolist()]
+    assert again != seen  # reshuffled every epoch
+
+
+def test_epoch_length_follows_the_smaller_domain() -> None:
+    assert access("labelled", "labelled", n_source=10, n_target=13).steps_per_epoch == 2
+    assert access("labelled", "labelled", n_source=30, n_target=5).steps_per_epoch == 1
+
+
+def test_data_order_depends_on_the_seed_alone() -> None:
+    orders = [[b.y_s.tolist() for b in access("labelled", "labelled").epoch()] for _ in range(2)]
+    assert orders[0] == orders[1]
+    drawn = access("labelled", "labelled")
+    torch.rand(3, generator=drawn.generator)  # a method's own draws leave the order alone
+    assert [b.y_s.tolist() for b in drawn.epoch()] == orders[0]
+
+
+def test_normalise_is_the_published_chain() -> None:
+    image = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    wanted = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    assert normalise(image).flatten().tolist() == pytest.approx(wanted, rel=1e-6)

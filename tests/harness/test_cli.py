@@ -1,0 +1,82 @@
+"""Bad input: one line that says what, where and what to do, exit 2, nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.conftest import QUICK, Mapbench
+
+UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", QUICK, "-m", "sa-mop"), "unknown method 'sa-mop': did you mean sa-map?"),
+        (("run", QUICK, "-m", "sa-map[lamb=1]"), "sa-map has no param 'lamb': did you mean lam?"),
+        (("run", QUICK, "-p", "uci:usps"), "pair 'uci:usps': quick has no domain 'usps'; it has uci, uci-m"),
+        (("run", QUICK, "-m", "cuti", "-b", "vgg11"), "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
+        (("run", "digit-mini"), "unknown suite 'digit-mini'; did you mean 'digits-mini'?"),
+        (("run", "mine.yaml"), "mine.yaml:4: unknown key 'method' in grids.0; did you mean 'methods'?"),
+        (("plan", "mine.yaml"), "mine.yaml:4: unknown key 'method' in grids.0; did you mean 'methods'?"),
+        (("run", QUICK, "--out", "mine.yaml"), "mine.yaml"),
+        (("run", QUICK, "--out", "/proc/nothing"), "/proc/nothing"),
+        (("run", QUICK, "--executor", "dask"), "dask"),
+        (("run", QUICK, "--methods", "nowhere.py"), "--methods nowhere.py: no such file or folder"),
+        (("status", "runs/none"), "runs/none is not a run directory"),
+        (("leaderboard", "runs/none"), "runs/none is not a run directory"),
+        (("retry", "runs/none"), "runs/none is not a run directory"),
+        (("rum", QUICK), "rum"),
+    ],
+)
+def test_a_mistake_is_one_line_exit_2_and_nothing_written(
+    mapbench: Mapbench, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    here = tmp_path / "here"
+    (here / "mine.yaml").write_text(UNKNOWN_KEY)
+    fresh = tmp_path / "data"
+    done = mapbench(*arguments, MAPBENCH_DATA=str(fresh))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().split("\n")) == 1, done.stderr
+    assert done.stdout == ""
+    assert [p.name for p in here.iterdir()] == ["mine.yaml"]
+    assert not fresh.exists()
+
+
+def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        said = mapbench("--help")
+        times.append(time.perf_counter() - begun)
+    bare = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import click"], check=True, env=dict(os.environ))
+    bare = time.perf_counter() - bare
+    assert min(times) < 5 * bare + 0.3  # a ratio, because machines differ; what it may load is asserted in test_run
+    listed = {line.split()[0] for line in said.stdout.split("Commands:")[1].strip().split("\n")}
+    assert listed == {"run", "plan", "status", "retry", "leaderboard", "list", "doctor"}
+
+
+def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench) -> None:
+    said = mapbench("list", "methods").stdout
+    for name in ("ntl", "cuti", "sa-map", "continue (control)", "uniform (control)", "constant (control)", "random-mask (control)"):
+        assert f"\n{name}\n" in f"\n{said}"
+    assert "lam=0.1 (float)" in said
+    assert "Default: recalled, map.md 4" in said
+    assert "convnet" in mapbench("list", "backbones").stdout
+    assert "digits-mini" in mapbench("list", "suites").stdout
+    assert "street" in mapbench("list", "domains").stdout
+
+
+def test_plan_says_what_would_run_and_writes_no_run_directory(mapbench: Mapbench, tmp_path: Path) -> None:
+    done = mapbench("plan", QUICK)
+    assert done.returncode == 0
+    assert "to do: 4 cells" in done.stdout
+    assert not (tmp_path / "here" / "runs").exists()

@@ -1,0 +1,231 @@
+"""The executors, driven for real: inline in this process, and one Ray for the whole module."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import UsageError, environment
+from harness.driver import Summary, drive
+from harness.executors import Executor, Finished, Progress, Raised, device, is_oom, is_sticky, make
+from harness.executors.inline import InlineExecutor
+from harness.executors.ray import RayExecutor, Slot
+from harness.scheduler import Policy
+from results.store import Store
+from tests.harness import toywork
+
+ENTRY = f"{toywork.__name__}:work"
+HERE = Path(__file__).parent
+
+
+def test_inline_steps_through_a_cell_one_message_a_poll(tmp_path: Path) -> None:
+    executor = InlineExecutor()
+    executor.open({"entry": ENTRY, "out": str(tmp_path)})
+    (slot,) = executor.slots()
+    executor.submit(slot, toywork.task("a"), 3)
+    events = [executor.poll(0)[0] for _ in range(3)]
+    assert [type(event) for event in events] == [Progress, Progress, Finished]
+    assert events[0] == Progress(slot, toywork.key("a"), 3, 0.25, "begun")
+    assert executor.poll(0) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "oom"),
+    [
+        ("raise", "ValueError: the method is wrong", False),
+        ("exit", "SystemExit: 7", False),
+        ("nothing", f"TypeError: {ENTRY} ended without a record", False),
+        ("string", f"TypeError: {ENTRY} yielded 'not a message', neither progress nor a record", False),
+        ("oom once", "MemoryError", True),
+    ],
+)
+def test_inline_isolates_exceptions_and_broken_contracts(tmp_path: Path, kind: str, error: str, oom: bool) -> None:
+    executor = InlineExecutor()
+    executor.open({"entry": ENTRY, "out": str(tmp_path)})
+    executor.submit("cpu/0", toywork.task("a", kind), 1)
+    assert isinstance(executor.poll(0)[0], Progress)
+    (event,) = executor.poll(0)
+    assert isinstance(event, Raised)
+    assert (event.error, event.oom) == (error, oom) and "Traceback" in event.traceback
+
+
+def test_inline_needs_neither_ray_nor_mlflow_nor_pandas() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('ray', 'mlflow', 'pandas'): sys.modules[name] = None\n"
+        "import harness.cells, harness.scheduler, harness.driver\n"
+        "from harness.executors import make\n"
+        "make('inline').open({'entry': 'os:walk'})\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(environment.ROOT)})
+
+
+def test_errors_are_told_apart_by_their_text() -> None:
+    assert is_oom(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_oom(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not is_oom(ValueError("memory"))
+    assert is_sticky("AcceleratorError: CUDA error: an illegal memory access was encountered")
+    assert not is_sticky("CUDA error: out of memory")
+    assert device("10.0.0.1:cuda:0/12") == "10.0.0.1:cuda:0"
+
+
+def test_wishes_that_cannot_be_met_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="unknown executor 'slurm': it is ray or inline"):
+        make("slurm")
+    with pytest.raises(UsageError, match="--address needs Ray"):
+        make("inline", address="auto")
+    assert make().name == "ray"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert make().name == "inline"
+    with pytest.raises(UsageError, match="Ray is not installed"):
+        make("ray")
+
+
+def test_a_worker_with_other_code_refuses_to_work() -> None:
+    code = {name: ("0" * 64, f"/elsewhere/{name}") for name in environment.PACKAGES}
+    found = Slot("driver", 1).ready({"entry": ENTRY}, code, None)
+    assert "`harness`" in found["problem"] and "/elsewhere/harness" in found["problem"]
+
+
+# -- Ray
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One grid with every way to end badly, once through Ray with two slots."""
+    out = tmp_path_factory.mktemp("run")
+    tasks = [
+        toywork.task("source", cost=9),
+        *(toywork.task(f"good {i}", parent="source") for i in range(12)),
+        *(toywork.task(kind, kind, parent="source", cost=2) for kind in ("raise", "die", "segfault", "string")),
+        # both slots hang first: all that follows runs on their replacements
+        *(toywork.task(name, "hang", parent="source", cost=8, timeout=2.0) for name in ("hang", "hang too")),
+        toywork.task("allocate", "allocate", parent="source", cost=2),
+        toywork.task("bad source", "raise"),
+        toywork.task("orphan", parent="bad source"),
+    ]
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    seen: list[str] = []
+
+    class Watched(RayExecutor):
+        def poll(self, timeout: float) -> Any:
+            events = super().poll(timeout)
+            seen.extend(event.note for event in events if isinstance(event, Progress))
+            return events
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(environment.ROOT))
+        executor: Executor = Watched(cpus=2, memory_mb=1500)
+        summary = drive(tasks, executor, Store(out), {"entry": ENTRY, "out": str(out)}, Policy())
+    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
+    yield {"out": out, "summary": summary, "notes": seen, "left": left, "total": len(tasks)}
+
+
+slow = pytest.mark.slow
+
+
+@slow
+def test_ray_every_cell_settles_and_the_healthy_ones_are_ok(grid: dict[str, Any]) -> None:
+    summary: Summary = grid["summary"]
+    assert summary.counts == {"ok": 13, "failed": 3, "quarantined": 2, "timeout": 2, "oom": 1, "skipped": 1}
+    assert sum(summary.counts.values()) == grid["total"] and not summary.interrupted and summary.stopped is None
+
+
+@slow
+def test_ray_every_attempt_has_a_record_and_a_log_that_says_why(grid: dict[str, Any]) -> None:
+    found = Store(grid["out"]).records()
+    attempts = {
+        name: sorted((r["attempt"], r["status"]) for r in found if r["spec"]["name"] == name)
+        for name in ("die", "segfault", "hang", "allocate", "raise", "string", "orphan")
+    }
+    assert attempts == {
+        "die": [(1, "lost"), (2, "quarantined")],
+        "segfault": [(1, "lost"), (2, "quarantined")],
+        "hang": [(1, "timeout")],
+        "allocate": [(1, "oom"), (2, "oom")],
+        "raise": [(1, "failed")],
+        "string": [(1, "failed")],
+        "orphan": [(1, "skipped")],
+    }
+    logs = {
+        r["spec"]["name"]: (grid["out"] / r["log"]).read_text() for r in found if r["status"] not in ("ok", "skipped")
+    }
+    assert "Segmentation fault" in logs["segfault"] and "toywork.py" in logs["segfault"]
+    assert "Traceback" in logs["raise"] and "the method is wrong" in logs["raise"]
+    assert "timeout: not done after 2 s" in logs["hang"]
+
+
+@slow
+def test_ray_workers_are_warm_and_replaced_when_they_died(grid: dict[str, Any]) -> None:
+    pids = Counter(r["curves"]["pid"][0] for r in Store(grid["out"]).records() if r["status"] == "ok")
+    assert os.getpid() not in pids
+    assert len(pids) <= 2 + 2 * 2 + 2  # two slots, replaced once for each death and each kill
+    assert max(pids.values()) >= 3
+
+
+@slow
+def test_ray_progress_reaches_the_driver_while_cells_run(grid: dict[str, Any]) -> None:
+    assert grid["notes"].count("step 0") == 13
+    assert "begun" in grid["notes"]
+
+
+@slow
+def test_ray_leaves_no_process_and_keeps_its_texts_to_its_log(grid: dict[str, Any]) -> None:
+    assert grid["left"] == []
+    assert "A worker died" in (grid["out"] / "logs" / "ray.log").read_text()
+
+
+@slow
+@pytest.mark.parametrize("how", ["ctrl-c", "kill -9"])
+def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_process(how: str, tmp_path: Path) -> None:
+    """A user's own methods.py and the like lie where the run starts; then it is interrupted, and taken up again."""
+    folder, home, out = tmp_path / "cwd", tmp_path / "home", tmp_path / "run"
+    folder.mkdir(), home.mkdir()
+    for name in (*environment.PACKAGES, "ray", "torch"):
+        (folder / f"{name}.py").write_text("raise SystemExit('this file of the user was imported')\n")
+    variables = {**os.environ, "HOME": str(home), "PYTHONPATH": os.pathsep.join([str(environment.ROOT), str(HERE)])}
+    command = [sys.executable, str(HERE / "toywork.py"), str(out), "ray", "1000"]
+    run = subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: len(list(out.glob("records/*/*.json"))) >= 2, 200, run)
+        family = psutil.Process(run.pid).children(recursive=True)
+        assert len(family) > 3
+        if how == "ctrl-c":
+            os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the whole group
+            said, complaints = run.communicate(timeout=60)
+            assert said.splitlines()[-1].startswith("interrupted")
+            assert complaints == "" and run.returncode == 0
+            assert "KeyboardInterrupt" not in (out / "logs" / "ray.log").read_text()  # it is the driver's to hear
+            assert (out / "tables" / "cells.parquet").exists()
+        else:
+            run.kill()
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert alive == []
+    finally:
+        run.kill()
+        run.communicate()
+    records = Store(out).records()
+    assert len(records) >= 2 and {record["status"] for record in records} == {"ok"}
+    assert list(home.rglob("*")) == []
+
+
+def wait_for(condition: Any, seconds: float, run: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)

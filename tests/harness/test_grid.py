@@ -1,0 +1,136 @@
+"""What a person typed becomes cells; every mistake is one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import UsageError
+from harness.cards import cards
+from harness.cells import Cell
+from harness.grid import Filters, expand, read, seeds_of, variant
+from suites import SuiteError
+from suites.schema import load_suite
+
+PRINTS = {("digits-mini", s): {d: f"{d}{s}" for d in ("uci", "uci-m", "print", "street")} for s in (0, 1)}
+
+
+def cells(target: str = "digits-mini", **filters: tuple[str, ...]) -> list[Cell]:
+    return expand(read(target, Filters(**filters)), PRINTS)
+
+
+def test_digits_mini_is_the_grid_the_issue_asks_for() -> None:
+    """12 pairs, 4 sources for target-free ones, 3 seeds; every key once; parents before children."""
+    made = cells()
+    of = {v: [c for c in made if c.meta["variant"] == v] for v in {c.meta["variant"] for c in made}}
+    assert len(of[""]) == 12
+    assert len(of["ntl"]) == len(of["sa-map"]) == len(of["constant"]) == 36
+    assert len(of["continue"]) == len(of["untrained"]) == 12
+    keys = [c.key for c in made]
+    assert len(set(keys)) == len(keys)
+    assert all(keys.index(c.meta["parent"]) < keys.index(c.key) for c in made if c.meta["parent"])
+
+
+def test_one_source_model_is_shared_by_all_methods() -> None:
+    made = cells(pairs=("uci-m:uci", "uci-m:print"), seeds=("0",), methods=("ntl", "cuti", "continue"))
+    assert sum(c.meta["kind"] == "train" for c in made) == 1
+    assert len({c.meta["parent"] for c in made if c.meta["parent"]}) == 1
+
+
+def test_key_changes_with_what_defines_the_number_and_with_nothing_else() -> None:
+    (a,) = (c for c in cells(methods=("ntl",), pairs=("uci:print",), seeds=("0",)) if c.meta["method"])
+    (b,) = (c for c in cells(methods=("ntl[alpha=0.1]",), pairs=("uci:print",), seeds=("0",)) if c.meta["method"])
+    (d,) = (c for c in cells(methods=("ntl[alpha=0.2]",), pairs=("uci:print",), seeds=("0",)) if c.meta["method"])
+    assert a.key == b.key != d.key
+    assert a.meta["variant"] == "ntl"
+    assert d.meta["variant"] == "ntl[alpha=0.2]"
+
+
+def test_union_targets_are_sorted() -> None:
+    (cell,) = (c for c in cells(methods=("ntl",), pairs=("uci:street+print",), seeds=("0",)) if c.meta["method"])
+    assert cell.spec["targets"] == ["print", "street"]
+
+
+def test_start_is_a_param_of_every_method() -> None:
+    suite, known = load_suite("digits-mini"), cards()
+    assert variant("ntl[start=init]", known, suite, "x").params["start"] == "init"
+    assert variant("ntl", known, suite, "x").params["start"] == "source"
+    assert variant("untrained", known, suite, "x").params["start"] == "init"
+
+
+def test_params_are_typed() -> None:
+    suite, known = load_suite("digits-mini"), cards()
+    params = variant("sa-map[cap=sample, lam=1, mask_lr=3e-2]", known, suite, "x").params
+    assert (params["cap"], params["lam"], params["mask_lr"]) == ("sample", 1.0, 0.03)
+    assert isinstance(params["lam"], float)
+    assert variant("ntl[lr=none]", known, suite, "x").params["lr"] is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"methods": ("sa-mapp",)}, "command line: unknown method 'sa-mapp': did you mean sa-map?"),
+        ({"methods": ("sa-map[kap=sample]",)}, "sa-map has no param 'kap': did you mean cap?"),
+        ({"methods": ("sa-map[cap=images]",)}, "param cap of sa-map must be one of batch, sample, got 'images'"),
+        ({"methods": ("sa-map[lam=much]",)}, "param lam of sa-map must be a float, got 'much'"),
+        ({"methods": ("sa-map[cap",)}, "cannot read method 'sa-map[cap'"),
+        ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
+        ({"backbones": ("vgg12",)}, "unknown backbone 'vgg12': did you mean vgg11?"),
+        ({"methods": ("cuti",), "backbones": ("vgg11",)}, "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
+        ({"pairs": ("uci:mnist",)}, "pair 'uci:mnist': digits-mini has no domain 'mnist'; it has uci, uci-m, print, street"),
+        ({"pairs": ("uci",)}, "cannot read pair 'uci': write source:target"),
+        ({"pairs": ("uci:uci",)}, "pair 'uci:uci' names a domain twice"),
+        ({"seeds": ("two",)}, "cannot read seeds 'two'"),
+        ({"seeds": ("3-1",)}, "cannot read seeds '3-1'"),
+    ],
+)
+def test_a_mistake_is_one_line(filters: dict[str, tuple[str, ...]], message: str) -> None:
+    with pytest.raises((UsageError, SuiteError)) as caught:
+        read("digits-mini", Filters(**filters))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        read("digits-mini", Filters(methods=("ntll", "cutii"), pairs=("uci:x",)))
+    assert len(str(caught.value).split("\n")) == 3
+
+
+def test_unknown_suite_and_missing_file() -> None:
+    with pytest.raises(SuiteError, match="did you mean"):
+        read("digit-mini")
+    with pytest.raises(UsageError, match=r"nowhere\.yaml: no such file"):
+        read("nowhere.yaml")
+
+
+def test_grid_file_with_an_unknown_key_names_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("grid: mine\ngrids:\n  - suite: digits-mini\n    seed: [0]\n")
+    with pytest.raises(SuiteError) as caught:
+        read(str(file))
+    assert "4" in str(caught.value)
+    assert "did you mean seeds" in str(caught.value).replace("'", "")
+
+
+def test_in_a_cross_product_an_undefined_method_is_skipped_with_its_reason() -> None:
+    made = cells(backbones=("vgg11",), pairs=("uci:print",), seeds=("0",))
+    reasons = {c.meta["method"]: c.skip for c in made if c.skip}
+    assert set(reasons) == {"cuti"}
+    assert "1x1" in str(reasons["cuti"])
+
+
+def test_val_and_split_seed_make_other_cells(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "grid: mine\ngrids:\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0]}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], score: val}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], split_seed: 1}\n"
+    )
+    assert len({c.key for c in expand(read(str(file)), PRINTS)}) == 6
+
+
+def test_seeds() -> None:
+    assert seeds_of("0,2-4") == (0, 2, 3, 4)

@@ -1,0 +1,169 @@
+"""The main job end to end: one command trains, scores, stores and draws; the same command again resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+import results
+from results import tables
+from tests.harness.conftest import QUICK, Mapbench
+
+INLINE = ("--executor", "inline", "--no-mlflow")
+BROKEN = '''
+"""A method that breaks in its second step."""
+from methods.base import Method, Needs
+
+
+class Broken(Method):
+    name = "broken"
+    needs = Needs(target="none")
+
+    def step(self, batch):
+        raise RuntimeError("no such thing as <b>luck</b>")
+'''
+GREEDY = BROKEN.replace('name = "broken"', 'name = "greedy"').replace(
+    'raise RuntimeError("no such thing as <b>luck</b>")', "return batch.y_t.float().sum(), {}"
+)
+
+
+def counts(out: Path) -> dict[tuple[str, str], int]:
+    """Correct answers per cell and domain."""
+    frame = tables.read(out, "accuracy").to_pandas()
+    return {(row.key, row.domain): row.correct for row in frame.itertuples()}
+
+
+@pytest.mark.slow
+def test_run_resume_grow(mapbench: Mapbench, tmp_path: Path) -> None:
+    out = tmp_path / "here" / "runs" / "quick"
+    first = mapbench("run", QUICK, *INLINE)
+    assert first.returncode == 0, first.stderr
+    assert "leaderboard.html" in first.stdout
+    pairs, cells = (tables.read(out, name).to_pandas() for name in ("pairs", "cells"))
+    assert list(cells.status) == ["ok"] * 4
+    assert set(pairs.variant) == {"sa-map", "constant", "untrained"}
+    for name in tables.SCHEMAS:  # plain pandas reads every table, with every column
+        assert list(pd.read_parquet(out / "tables" / f"{name}.parquet").columns) == tables.SCHEMAS[name].names
+
+    # what is reported follows from what was predicted, and the join is right
+    row = pairs[pairs.variant == "sa-map"].iloc[0]
+    record = json.loads(next((out / "records").glob(f"*/{row.key}.*.json")).read_text())
+    kept = pd.read_parquet(out / record["predictions"])
+    target = kept[kept.domain == "uci"]
+    assert row.target_after == (target.label == target.predicted).mean()
+    assert row.source_drop == pytest.approx((row.source_before - row.source_after) / row.source_before)
+    frame = results.load(out)
+    assert {"status", "params", "seconds"} <= set(frame.columns)
+    assert len(frame) == len(pairs)
+
+    # f_s is bitwise what it was: the checkpoint the children used is the one on disk
+    source = next(json.loads(p.read_text()) for p in (out / "records").glob("*/*.json") if '"kind":"train"' in p.read_text().replace(" ", ""))
+    assert hashlib.sha256((out / source["checkpoint"]).read_bytes()).hexdigest() == source["checkpoint_sha256"]
+    assert record["parent_checkpoint"] == source["checkpoint_sha256"]
+    before, after = load_file(out / source["checkpoint"]), load_file(out / record["checkpoint"])
+    assert all(((after[k] == v) | (after[k] == 0)).all() for k, v in before.items())  # sa-map only prunes
+
+    again = mapbench("run", QUICK, *INLINE)
+    assert (again.returncode, again.stdout) == (0, "nothing to do: 4 cells done\n")
+    had = counts(out)
+    more = mapbench("run", QUICK, *INLINE, "-m", "constant", "-s", "1")
+    assert more.returncode == 0
+    assert "2/2" in more.stdout  # a source model and a protection, nothing else
+    assert had.items() < counts(out).items()
+
+
+@pytest.mark.slow
+def test_a_failing_method_costs_its_own_cells_only(mapbench: Mapbench, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    (tmp_path / "other.py").write_text(GREEDY)
+    out = tmp_path / "here" / "runs" / "quick"
+    methods = ("--methods", str(tmp_path / "mine.py"), "--methods", str(tmp_path / "other.py"))
+    done = mapbench("run", QUICK, *INLINE, *methods, "-m", "broken", "-m", "greedy", "-m", "untrained")
+    assert done.returncode == 3
+    cells = tables.read(out, "cells").to_pandas().set_index("variant")
+    assert cells.loc["untrained"].status == "ok"
+    assert cells.loc["broken"].status == cells.loc["greedy"].status == "failed"
+    assert "no such thing as" in cells.loc["broken"].error
+    assert "greedy asked for y_t, but declares needs = 'labelled source, no target'" in cells.loc["greedy"].error
+    said = mapbench("status", str(out)).stdout
+    assert "2 failed" in said
+    assert "mapbench retry" in said
+    assert "<b>luck" not in (out / "leaderboard.html").read_text().replace("\\u003cb\\u003eluck", "")
+
+    again = mapbench("run", QUICK, *INLINE, *methods, "-m", "broken", "-m", "greedy", "-m", "untrained")
+    assert again.returncode == 3
+    assert again.stdout.startswith("nothing to do: 2 cells done, 2 failed")
+
+
+@pytest.mark.slow
+def test_retry_runs_what_failed_and_what_it_blocked(mapbench: Mapbench, tmp_path: Path) -> None:
+    """A source model that cannot be trained in time blocks its child; retry, with time, brings both back."""
+    done = mapbench("run", QUICK, *INLINE, "-m", "untrained", "--methods", str(_unlucky(tmp_path)), "-m", "unlucky")
+    out = tmp_path / "here" / "runs" / "quick"
+    assert done.returncode == 3
+    (tmp_path / "luck").touch()
+    retried = mapbench("retry", str(out), *INLINE, "--methods", str(tmp_path / "unlucky.py"))
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    cells = tables.read(out, "cells").to_pandas().set_index("variant")
+    assert set(cells.status) == {"ok"}
+    assert cells.loc["unlucky"].attempt == 2
+    assert mapbench("retry", str(out), *INLINE).stdout.startswith("nothing to do")
+
+
+def _unlucky(folder: Path) -> Path:
+    """A method that works once the file `luck` is there."""
+    lines = BROKEN.replace('"broken"', '"unlucky"').replace(
+        'raise RuntimeError("no such thing as <b>luck</b>")',
+        f"import pathlib\n        if not pathlib.Path({str(folder / 'luck')!r}).exists():\n            raise RuntimeError('no luck')\n"
+        "        loss = self.model(batch.x_s).mean()\n        return loss, {}",
+    )
+    path = folder / "unlucky.py"
+    path.write_text(lines)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_ray_and_inline_give_the_same_counts_from_a_folder_that_shadows_us(mapbench: Mapbench, tmp_path: Path) -> None:
+    """Also: MLflow's own client finds the runs, and nothing of ours is written to HOME (asserted by the fixture)."""
+    here = tmp_path / "here"
+    for name in ("methods", "results", "harness", "suites"):
+        (here / f"{name}.py").write_text("raise SystemExit('a module of the user was imported')\n")
+    ray = mapbench("run", QUICK, "--out", "by-ray")
+    assert ray.returncode == 0, ray.stdout + ray.stderr
+    inline = mapbench("run", QUICK, "--out", "by-inline", *INLINE)
+    assert inline.returncode == 0, inline.stdout + inline.stderr
+    assert counts(here / "by-ray") == counts(here / "by-inline")
+
+    import mlflow
+
+    uri = f"sqlite:///{here / 'by-ray' / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    pairs = tables.read(here / "by-ray", "pairs").to_pandas().set_index("variant")
+    mapped = next(r for r in found if r.data.params.get("variant") == "sa-map")
+    assert mapped.data.metrics["source_drop"] == pytest.approx(pairs.loc["sa-map"].source_drop)
+
+
+def test_reading_verbs_load_neither_torch_nor_mlflow(data: Path, tmp_path: Path) -> None:
+    """`--help` loads pandas and ray neither; plan may find the method cards cached, so it is asked twice."""
+    import subprocess
+
+    script = (
+        "import sys; from harness.cli import main\n"
+        "try: main({argv})\nexcept SystemExit: pass\n"
+        "print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
+    )
+    heavy = ["torch", "ray", "mlflow", "pandas"]
+    plan = ["plan", QUICK, "--data", str(data), "--out", str(tmp_path / "run")]
+    for argv, modules in ((["--help"], [*heavy, "pydantic", "yaml"]), (plan, heavy), (plan, heavy)):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(argv=argv, heavy=modules)], capture_output=True, text=True, check=True
+        )
+    assert done.stderr.strip() == "[]", done.stderr

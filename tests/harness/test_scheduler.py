@@ -1,0 +1,247 @@
+"""The scheduler's policies by its public methods alone: no executor, no clock. Cells are named by single letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised
+from harness.scheduler import Assignment, Policy, Scheduler, Task
+
+CPU = ("cpu/0", "cpu/1")
+
+
+def task(key: str, parent: str | None = None, **more: Any) -> Task:
+    return Task(key, parent, label=key, **more)
+
+
+def ok(start: Assignment, status: str = "ok") -> Event:
+    return Finished(start.slot, start.task.key, start.attempt, {"status": status, "error": None})
+
+
+def raised(start: Assignment, oom: bool = False) -> Event:
+    return Raised(start.slot, start.task.key, start.attempt, "ValueError: x", "Traceback", oom)
+
+
+def died(start: Assignment) -> Event:
+    return Died(start.slot, start.task.key, start.attempt, "exit code 3")
+
+
+def lost(start: Assignment) -> Event:
+    return NodeLost(start.slot, start.task.key, start.attempt, "node gone")
+
+
+def run_all(scheduler: Scheduler, outcome: Any, slots: tuple[str, ...] = CPU) -> list[str]:
+    """Run to the end, one second a cell; `outcome` makes an assignment's event. Returns the order of starts."""
+    order, now = [], 0.0
+    for _ in range(1000):
+        if scheduler.done:
+            return order
+        starts = scheduler.assign(slots, now)
+        order += [start.task.key for start in starts]
+        now += 1
+        for start in starts:
+            scheduler.on(outcome(start), now)
+    raise AssertionError("it never ends")
+
+
+def settled(scheduler: Scheduler) -> dict[str, str]:
+    return {row.task.key: row.status for row in scheduler.drain() if row.final}
+
+
+def test_parents_go_first_then_the_longest() -> None:
+    tasks = [task("short", cost=1), task("long", cost=9), task("child", "parent", cost=99), task("parent", cost=2)]
+    assert run_all(Scheduler(tasks), ok, ("cpu/0",)) == ["parent", "child", "long", "short"]
+
+
+def test_a_child_waits_for_its_parent_and_all_its_inputs() -> None:
+    scheduler = Scheduler([task("p"), task("s", "p"), task("c", "p", inputs=("s",))])
+    (start,) = scheduler.assign(CPU, 0)
+    assert start.task.key == "p"
+    scheduler.on(ok(start), 1)
+    (start,) = scheduler.assign(CPU, 1)
+    assert start.task.key == "s"
+    scheduler.on(ok(start), 2)
+    assert [s.task.key for s in scheduler.assign(CPU, 2)] == ["c"]
+
+
+def test_one_cell_in_flight_per_slot() -> None:
+    scheduler = Scheduler([task("a"), task("b"), task("c")])
+    assert [s.slot for s in scheduler.assign(CPU, 0)] == ["cpu/0", "cpu/1"]
+    assert scheduler.assign(CPU, 1) == []
+
+
+def test_finished_keys_are_left_out_and_built_upon() -> None:
+    scheduler = Scheduler([task("p"), task("c", "p")], finished={"p"})
+    assert run_all(scheduler, ok) == ["c"]
+
+
+def test_attempts_go_on_from_earlier_ones() -> None:
+    (start,) = Scheduler([task("a")], attempts={"a": 2}).assign(CPU, 0)
+    assert start.attempt == 3
+
+
+def test_an_exception_is_final_and_its_children_get_a_reason() -> None:
+    scheduler = Scheduler([task("p"), task("c", "p"), task("g", "c"), task("other")])
+    order = run_all(scheduler, lambda s: raised(s) if s.task.key == "p" else ok(s))
+    rows = {row.task.key: row for row in scheduler.drain()}
+    assert sorted(order) == ["other", "p"]
+    assert {key: row.status for key, row in rows.items()} == {
+        "p": "failed", "c": "skipped", "g": "skipped", "other": "ok"
+    }  # fmt: skip
+    assert "p" in (rows["c"].error or "") and "failed" in (rows["c"].error or "")
+    assert "c" in (rows["g"].error or "") and "skipped" in (rows["g"].error or "")
+
+
+def test_a_parent_that_is_nowhere_is_a_reason_too() -> None:
+    scheduler = Scheduler([task("c", "absent")])
+    assert scheduler.done
+    (row,) = scheduler.drain()
+    assert (row.status, row.final) == ("skipped", True) and "absent" in (row.error or "")
+
+
+@pytest.mark.parametrize("how", ["record", "raised", "monitor"])
+def test_oom_gets_one_retry_alone_on_the_device(how: str) -> None:
+    events = {
+        "record": lambda s: ok(s, "oom"),
+        "raised": lambda s: raised(s, oom=True),
+        "monitor": lambda s: OutOfMemory(s.slot, s.task.key, s.attempt, "the node is full"),
+    }
+    scheduler = Scheduler([task("big", cost=9), task("a", cost=5), task("b")])
+    big, a = scheduler.assign(CPU, 0)
+    assert (big.task.key, big.alone) == ("big", False)
+    scheduler.on(events[how](big), 1)
+    assert scheduler.assign(CPU, 1) == []  # `a` still runs on the device, and `b` may not start there
+    scheduler.on(ok(a), 2)
+    (again,) = scheduler.assign(CPU, 2)
+    assert (again.task.key, again.attempt, again.alone) == ("big", 2, True)
+    assert scheduler.assign(CPU, 3) == []  # nothing else beside it
+    scheduler.on(events[how](again), 4)
+    (b,) = scheduler.assign(CPU, 4)
+    scheduler.on(ok(b), 5)
+    assert scheduler.done
+    rows = [(row.task.key, row.attempt, row.status, row.final) for row in scheduler.drain()]
+    assert [row for row in rows if row[0] == "big"] == [("big", 1, "oom", False), ("big", 2, "oom", True)]
+
+
+def test_the_other_gpu_goes_on_while_one_is_held_for_an_oom_retry() -> None:
+    slots = ("cuda:0/0", "cuda:0/1", "cuda:1/2", "cuda:1/3")
+    scheduler = Scheduler([task(key) for key in "abcdefgh"])
+    starts = scheduler.assign(slots, 0)
+    for start in starts:
+        scheduler.on(ok(start, "oom") if start.task.key == "a" else ok(start), 1)
+    starts = scheduler.assign(slots, 1)
+    devices = {start.task.key: start.slot.split("/")[0] for start in starts}
+    assert list(devices.values()).count(devices["a"]) == 1
+    assert len(starts) == 3
+
+
+def test_a_dead_process_is_retried_and_after_two_the_cell_is_quarantined() -> None:
+    scheduler = Scheduler([task("x"), task("a")])
+    order = run_all(scheduler, lambda s: died(s) if s.task.key == "x" else ok(s))
+    rows = [(row.attempt, row.status, row.final) for row in scheduler.drain() if row.task.key == "x"]
+    assert order.count("x") == 2
+    assert rows == [(1, "lost", False), (2, "quarantined", True)]
+
+
+def test_one_dead_process_is_forgiven() -> None:
+    scheduler = Scheduler([task("x")])
+    run_all(scheduler, lambda s: died(s) if s.attempt == 1 else ok(s))
+    assert settled(scheduler) == {"x": "ok"}
+
+
+def test_a_lost_node_does_not_count_as_a_death_but_not_for_ever() -> None:
+    scheduler = Scheduler([task("x")], Policy(slot_losses=9))
+    run_all(scheduler, lambda s: lost(s) if s.attempt <= 2 else ok(s))
+    assert settled(scheduler) == {"x": "ok"}
+    scheduler = Scheduler([task("x")], Policy(slot_losses=9))
+    assert run_all(scheduler, lost) == ["x"] * 3
+    assert settled(scheduler) == {"x": "lost"}
+
+
+def test_a_hung_cell_is_given_up_at_its_deadline_and_not_retried() -> None:
+    scheduler = Scheduler([task("slow", timeout=10), task("free"), task("next", cost=0.1)], Policy(timeout=60))
+    slow, free = scheduler.assign(CPU, 100)
+    assert scheduler.expire(109.9) == []
+    assert scheduler.expire(110) == [slow.slot]
+    (after,) = scheduler.assign(CPU, 110)
+    assert after.slot == slow.slot
+    scheduler.on(died(slow), 110.5)  # the echo of the kill
+    scheduler.on(ok(slow), 110.6)  # or a record that came too late
+    scheduler.on(ok(after), 120)
+    assert scheduler.expire(159.9) == []
+    assert scheduler.expire(160) == [free.slot]
+    assert settled(scheduler) == {"slow": "timeout", "free": "timeout", "next": "ok"} and scheduler.done
+
+
+def test_a_slot_that_loses_three_different_cells_in_a_row_is_closed() -> None:
+    scheduler = Scheduler([task(key) for key in "abcdef"])
+    lost_on: list[str] = []
+
+    def bad_slot(start: Assignment) -> Event:
+        if start.slot != "cpu/0":
+            return ok(start)
+        lost_on.append(start.task.key)
+        return lost(start)
+
+    run_all(scheduler, bad_slot)
+    assert scheduler.closed == {"cpu/0"}
+    assert len(lost_on) == len(set(lost_on)) == 3  # a lost cell is retried on the other slot
+    assert set(settled(scheduler).values()) == {"ok"}
+
+
+def test_a_success_between_two_losses_forgives_the_slot() -> None:
+    scheduler = Scheduler([task(key) for key in "abcdefgh"])
+    count = iter(range(100))
+    run_all(scheduler, lambda s: lost(s) if next(count) % 2 == 0 else ok(s), ("cpu/0",))
+    assert scheduler.closed == set()
+
+
+def test_cells_that_kill_every_process_do_not_close_the_slots() -> None:
+    scheduler = Scheduler([task(f"killer {i}") for i in range(8)] + [task("good", cost=0.1)])
+    run_all(scheduler, lambda s: died(s) if "killer" in s.task.key else ok(s), ("cpu/0",))
+    assert scheduler.closed == set() and settled(scheduler)["good"] == "ok"
+
+
+def test_without_any_slot_left_the_run_stops_and_says_so() -> None:
+    scheduler = Scheduler([task(key) for key in "abcdef"], Policy(losses=99))
+    run_all(scheduler, lost, ("cpu/0",))
+    assert "closed" in (scheduler.stopped or "")
+
+
+@pytest.mark.parametrize(("policy", "most"), [(Policy(fail_fast=True), 2), (Policy(max_failures=3), 4), (Policy(), 9)])
+def test_failures_stop_the_run_where_asked(policy: Policy, most: int) -> None:
+    scheduler = Scheduler([task(str(i)) for i in range(9)], policy)
+    assert len(run_all(scheduler, raised)) == most  # of two that run, the second may end
+    assert (scheduler.stopped is None) == (policy == Policy())
+
+
+def test_progress_and_time_left() -> None:
+    scheduler = Scheduler([task("a", cost=2), task("b", cost=1), task("c", cost=1)])
+    (a,) = scheduler.assign(["cpu/0"], 0)
+    assert scheduler.left(1, 0) is None
+    scheduler.on(Progress(a.slot, "a", 1, 0.5, "epoch 6/12"), 10)
+    (run,) = scheduler.running()
+    assert (run.done, run.note, run.started) == (0.5, "epoch 6/12", 0)
+    scheduler.on(ok(a), 20)
+    scheduler.assign(["cpu/0"], 20)
+    assert scheduler.left(1, 24) == pytest.approx(6 + 10)
+    assert scheduler.counts() == {"ok": 1, "running": 1, "ready": 1}
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        Scheduler([task("a"), task("a")])
+
+
+def test_ten_thousand_cells_are_scheduled_in_no_time() -> None:
+    scheduler = Scheduler([task("p")] + [task(str(i), "p", cost=i) for i in range(10_000)])
+    starts = scheduler.assign(CPU, 0)
+    ended = 0
+    while starts:
+        for start in starts:
+            scheduler.on(ok(start), 1)
+            ended += len(scheduler.drain())
+        starts = scheduler.assign(CPU, 1)
+    assert ended == 10_001 and scheduler.done

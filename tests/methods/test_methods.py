@@ -1,0 +1,150 @@
+"""What each method promises, seen through the real training loop on two toy domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.cards import cards, load
+from harness.training import Fitted, logits
+from methods.base import Batch, Needs
+from methods.cuti import CUTI
+from methods.ntl import NTL
+from methods.sa_map import Masked, SAMap
+from suites import backbones
+
+Parts = dict[str, tuple[Tensor, Tensor]]
+Train = Callable[..., Fitted]
+
+
+def accuracy(model: nn.Module, part: tuple[Tensor, Tensor]) -> float:
+    return float((logits(model, part[0]).argmax(1) == part[1]).float().mean())
+
+
+def pruned(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """1 where a weight of f_s was set to zero."""
+    return {k: (v == 0) & (state[k] != 0) for k, v in model.state_dict().items() if state[k].ndim >= 2}
+
+
+def test_toy_source_model_knows_both_domains(f_s: nn.Module, parts: Parts) -> None:
+    """Otherwise the tests below would show nothing."""
+    assert accuracy(f_s, parts["source"]) > 0.95
+    assert accuracy(f_s, parts["target"]) > 0.8
+
+
+@pytest.mark.parametrize("name", sorted(cards()))
+def test_every_method_returns_a_plain_finite_network(name: str, f_s: nn.Module, train: Train) -> None:
+    card = cards()[name]
+    fitted = train(load(card, card.check({}, "test")), f_s, epochs=1)
+    assert type(fitted.model) is type(f_s)
+    assert all(torch.isfinite(v).all() for v in fitted.model.state_dict().values())
+    assert all(torch.isfinite(torch.tensor(c)).all() for c in fitted.curves.values())
+
+
+@pytest.mark.parametrize("method", [NTL(), CUTI(), SAMap()], ids=lambda m: m.name)
+def test_protection_takes_the_target_and_spares_the_source(method: NTL, f_s: nn.Module, parts: Parts, train: Train) -> None:
+    before = accuracy(f_s, parts["target"])
+    fitted = train(method, f_s, epochs=20)
+    assert accuracy(fitted.model, parts["source"]) > 0.85
+    assert accuracy(fitted.model, parts["target"]) < before / 2
+    assert fitted.flags == []
+
+
+def test_cuti_and_ntl_need_the_target_term(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    """With scale 0 nothing is asked of the target, and the run is flagged."""
+    fitted = train(CUTI(CUTI.Params(alpha=0.0)), f_s, epochs=4)
+    assert accuracy(fitted.model, parts["target"]) > 0.8
+    assert fitted.flags == ["not-taken-off"]
+
+
+# sa-map -----------------------------------------------------------------------------------------------------------
+
+
+def test_sa_map_step_0_is_f_s_bit_for_bit(f_s: nn.Module, source_state: dict[str, Tensor], parts: Parts, train: Train) -> None:
+    before = logits(f_s, parts["target"][0])
+    fitted = train(SAMap(), f_s, epochs=0)
+    assert torch.equal(logits(fitted.model, parts["target"][0]), before)
+    assert all(torch.equal(v, source_state[k]) for k, v in fitted.model.state_dict().items())
+
+
+def test_sa_map_only_prunes(f_s: nn.Module, source_state: dict[str, Tensor], train: Train) -> None:
+    """Every weight is f_s's own or zero; biases, BatchNorm and its statistics are f_s's own, bit for bit."""
+    state = train(SAMap(), f_s, epochs=4).model.state_dict()
+    gone = 0
+    for name, value in state.items():
+        kept = torch.equal(value, source_state[name])
+        if source_state[name].ndim < 2:
+            assert kept, name
+        else:
+            assert ((value == source_state[name]) | (value == 0)).all(), name
+            gone += int((value != source_state[name]).sum())
+    assert gone > 0
+
+
+def test_sa_map_lambda_0_leaves_the_target(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    before = accuracy(f_s, parts["target"])
+    fitted = train(SAMap(SAMap.Params(lam=0.0)), f_s, epochs=8)
+    assert accuracy(fitted.model, parts["target"]) > before - 0.1
+
+
+def test_mask_gradient_is_straight_through() -> None:
+    """dL/ds = dL/dm = g * w, also where the weight is pruned."""
+    score, weight = torch.tensor([1.0, -1.0], requires_grad=True), torch.tensor([3.0, 5.0])
+    out = Masked.apply(score, weight)
+    assert out.tolist() == [3, 0]
+    (out * torch.tensor([2.0, 7.0])).sum().backward()
+    assert score.grad.tolist() == [6, 35]
+
+
+def test_random_mask_has_sa_maps_density_in_every_layer(
+    f_s: nn.Module, source_state: dict[str, Tensor], train: Train
+) -> None:
+    twin = backbones.build("convnet", 10, 32, 1)
+    twin.load_state_dict(source_state)
+    mapped = pruned(train(SAMap(), f_s).model, source_state)
+    card = cards()["random-mask"]
+    drawn = pruned(train(load(card, card.check({}, "test")), twin).model, source_state)
+    assert {k: int(v.sum()) for k, v in mapped.items()} == {k: int(v.sum()) for k, v in drawn.items()}
+    assert any(not torch.equal(mapped[k], drawn[k]) for k in mapped)
+
+
+# cuti -------------------------------------------------------------------------------------------------------------
+
+
+def test_isolation_restyles_the_target_half_only() -> None:
+    out = torch.randn(8, 16, 4, 4)
+    styled = CUTI()._isolate(0, out)
+    assert torch.equal(styled[:4], out[:4])
+    assert not torch.equal(styled[4:], out[4:])
+
+
+def test_isolation_follows_the_formula() -> None:
+    """x_t * sigmoid(W2 sigma_s) + sigmoid(W1 mu_s): with all maps constant, gain and shift can be read off."""
+    torch.manual_seed(3)
+    out = torch.cat([torch.zeros(2, 4, 3, 3), torch.ones(2, 4, 3, 3)])
+    styled = CUTI()._isolate(0, out)[2:]
+    torch.manual_seed(3)
+    w2 = ((torch.rand(2, 4, 4) * 2 - 1) / 2)[1]
+    gain = torch.sigmoid(torch.full((2, 4), 1e-5**0.5) @ w2.T)
+    assert torch.allclose(styled, (gain + 0.5)[:, :, None, None].expand_as(styled), atol=1e-6)
+
+
+def test_cuti_isolates_on_odd_steps_only(f_s: nn.Module, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    real = CUTI._isolate
+    monkeypatch.setattr(CUTI, "_isolate", lambda self, i, out: (calls.append(i), real(self, i, out))[1])
+    train(CUTI(), f_s, epochs=1)  # 8 steps of 32: four odd ones, four taps each
+    assert calls == [0, 1, 2, 3] * 4
+
+
+# batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_batch_refuses_what_was_not_declared() -> None:
+    batch = Batch("sf-map", Needs(source="none", target="unlabelled"), {"x_t": torch.zeros(1)})
+    assert batch.x_t.shape == (1,)
+    with pytest.raises(ValueError, match=r"sf-map asked for x_s, but declares needs = 'no source, unlabelled target'"):
+        _ = batch.x_s

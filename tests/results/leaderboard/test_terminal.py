@@ -1,0 +1,80 @@
+"""The terminal board: everything at 120 columns, less but never torn at 80."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from results.leaderboard import COLUMNS, display, terminal
+
+LONG = {
+    "sa-map[cap=sample,lam=0.5,steps=2000]": (0.995, 0.1, 0.14, 0.85, False),
+    "cuti": (0.97, 0.2, 0.3, 0.8, False),
+    "continue": (1.003, 0.61, 0.62, 0.7, True),
+    "untrained": (0.1, 0.1, 0.12, 0.52, True),
+}
+
+
+def shown(board, width):
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    terminal.render(board, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(grid, width):
+    board = grid(effects=LONG).board()
+    (group,) = board.groups()
+    text = shown(board, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    for _, row in group.frame.iterrows():
+        line = next(line for line in text.splitlines() if display(row)["source_drop"] in line)
+        assert display(row)["target_removed_argmax"] in line
+        assert "…" not in line
+
+
+def test_a_long_variant_is_folded_whole(grid):
+    text = shown(grid(effects=LONG).board(), 80)
+    assert "…" not in text
+    first = next(i for i, line in enumerate(text.splitlines()) if "sa-map[cap=sample," in line)
+    folded = [re.split(r"\d\.\d{3}±", line)[0].split()[-1] for line in text.splitlines()[first : first + 3]]
+    assert "".join(folded) == "sa-map[cap=sample,lam=0.5,steps=2000]"
+
+
+def test_all_columns_stand_at_120(grid):
+    board = grid(effects=LONG).board()
+    (group,) = board.groups()
+    text = shown(board, 120)
+    assert "left out" not in text
+    for _, row in group.frame.iterrows():
+        line = next(line for line in text.splitlines() if display(row)["source_drop"] in line)
+        assert all(value in line for name, value in display(row).items() if name not in ("variant", "flags"))
+
+
+def test_a_narrow_board_names_the_columns_it_left_out(grid):
+    text = shown(grid().board(), 80)
+    left_out = re.search(r"left out at this width: ((?:\w+,\s+)*\w+)", text).group(1)
+    assert set(re.split(r",\s+", left_out)) < {column.name for column in COLUMNS}
+    assert "st_d" in left_out
+    assert "removed removed removed" in text  # all three attackers still stand
+
+
+def test_it_says_whose_map_this_is_what_the_attackers_know_and_what_failed(grid):
+    board = grid(
+        drop=(("cuti", "uci", "print", 1),),
+        fail={("ntl", "print", "uci", 0): "ValueError: [red]two\nlines"},
+        flags={"ntl": ["not-taken-off"]},
+    ).board()
+    text = shown(board, 120)
+    assert "clean behaviour" in text
+    assert "MAP: a re-implementation" in text
+    assert "n=200" in text
+    assert "cells without a number: 1 failed, 1 missing" in text
+    assert "ntl convnet print:uci seed 0: failed, ValueError: [red]two lines" in text
+    assert "cuti convnet uci:print seed 1: missing" in text
+    assert "not-taken-off" in text
+    assert "f_s, unprotected" in text
+    assert "control continue" in text

@@ -1,0 +1,73 @@
+"""JSON, CSV, Markdown and LaTeX say what the frame says, and no name can act."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from results.leaderboard import display, text
+
+ODD = {r"a_b$\input{x}&%#~^": (0.99, 0.1, 0.2, 0.8, False), "<b>|x|`*": (0.98, 0.2, 0.3, 0.8, False)}
+
+
+def test_json_and_csv_carry_the_frame_unrounded(grid):
+    board = grid(pairs=["uci:uci-m", "print:uci"], seeds=2).board()
+    rows = json.loads(text.to_json(board))["rows"]
+    table = list(csv.DictReader(io.StringIO(text.to_csv(board))))
+    assert list(rows[0]) == list(table[0]) == list(board.frame.columns)
+    for (_, row), as_json, as_csv in zip(board.frame.iterrows(), rows, table, strict=True):
+        for name in ("source_drop", "target_removed_decoded", "target_after_matched", "target_removed_argmax_low"):
+            assert as_json[name] == pytest.approx(row[name], abs=1e-14)
+            assert float(as_csv[name]) == pytest.approx(row[name], abs=1e-14)
+
+
+def test_undefined_is_null_in_json_and_empty_in_csv(grid):
+    board = grid(pairs=["uci:uci-m"], seeds=1).board()
+    rows = json.loads(text.to_json(board))["rows"]
+    assert all(row["source_drop_low"] is None for row in rows)
+    assert all(row["source_drop_low"] == "" for row in csv.DictReader(io.StringIO(text.to_csv(board))))
+    assert [row["rank_argmax"] for row in rows if row["control"]] == [None]
+
+
+def test_failed_and_missing_cells_are_in_every_long_form(grid):
+    board = grid(drop=(("cuti", "uci", "print", 1),), fail={("ntl", "print", "uci", 0): "diverged"}).board()
+    whole = json.loads(text.to_json(board))
+    assert [gap["error"] for gap in whole["failed"]] == ["diverged"]
+    assert [gap["targets"] for gap in whole["missing"]] == ["print"]
+    for form in (text.to_markdown(board), text.to_latex(board)):
+        assert "ntl convnet print:uci seed 0" in form
+        assert "cuti convnet uci:print seed 1" in form
+
+
+def test_markdown_and_latex_print_the_terminals_numbers(grid):
+    board = grid().board()
+    (group,) = board.groups()
+    markdown, latex = text.to_markdown(board), text.to_latex(board)
+    for _, row in group.frame.iterrows():
+        values = display(row)
+        line = f"| {values['rank']} | {text.markdown(values['variant'])} | {values['source_drop']} | "
+        assert line + values["target_removed_argmax"] in markdown
+        cells = [text.latex(v) for name, v in values.items() if name not in ("rank", "variant", "flags")]
+        (line,) = [line for line in latex.splitlines() if f" & {text.latex(values['variant'])} & " in line]
+        assert all(value in line for value in cells)
+    assert "MAP: a re-implementation" in markdown
+    assert "MAP: a re-implementation" in latex
+
+
+def test_markdown_tables_keep_their_shape_whatever_the_names(grid):
+    markdown = text.to_markdown(grid(effects=ODD).board())
+    rows = [re.sub(r"\\.", "", line) for line in markdown.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert "<b>" not in markdown
+
+
+def test_latex_specials_are_harmless(grid):
+    latex = text.to_latex(grid(effects=ODD).board())
+    assert r"\input{" not in latex
+    assert r"a\_b\$\textbackslash{}input\{x\}\&\%\#\textasciitilde{}\textasciicircum{}" in latex
+    body = [line for line in latex.splitlines() if line.endswith(r" \\")]
+    assert len({len(re.findall(r"(?<!\\)&", line)) for line in body}) == 1

@@ -36,8 +36,14 @@ class DataAccess:
     own stream, and an epoch has min(n_source, n_target) // batch steps (baselines.md A5)."""
 
     def __init__(
-        self, method: Method, parts: dict[str, tuple[Tensor, Tensor]], recipe: Recipe, classes: int, image_size: int, seed: int
-    ) -> None:  # fmt: skip
+        self,
+        method: Method,
+        parts: dict[str, tuple[Tensor, Tensor]],
+        recipe: Recipe,
+        classes: int,
+        image_size: int,
+        seed: int,
+    ) -> None:
         self.classes, self.image_size = classes, image_size
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.Generator().manual_seed(seed)  # apart, so that a method's draws leave the data order alone

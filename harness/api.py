@@ -1,12 +1,11 @@
 """What the verbs do, without a command line: plan, run, retry. `harness.run(...)` is `mapbench run`.
 
-    python -c "import harness; harness.run('demo', out='runs/demo')"
+python -c "import harness; harness.run('demo', out='runs/demo')"
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from harness.grid import Filters, Grid, read
 
 if TYPE_CHECKING:
     from harness.plan import Plan
+    from harness.scheduler import Task
     from results.store import Store
 
 
@@ -35,6 +35,7 @@ class Options:
     max_failures: int | None = None
     quiet: bool = False
     mlflow: bool = True
+    command: str | None = None  # as it was typed: printed on the board, so that a reader can type it too
 
 
 def out_dir(grid: Grid, out: str | None) -> Path:
@@ -58,18 +59,17 @@ def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
 
 def run(
     target: str, *, methods: Any = (), backbones: Any = (), pairs: Any = (), seeds: Any = (), extra_methods: Any = (),
-    retry: bool = False, **options: Any,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Run a suite or grid file, or take it up where it stopped; returns the exit code (0, or 3 with failed cells).
 
     Filters are what -m, -b, -p, -s take; the options are those of `Options`."""
     filters = Filters(tuple(methods), tuple(backbones), tuple(pairs), tuple(map(str, seeds)), tuple(extra_methods))
-    return execute(target, filters, Options(**options), retry)
+    return execute(target, filters, Options(**options))
 
 
-def execute(target: str, filters: Filters, options: Options, retry: bool = False) -> int:
-    """`mapbench run` (or `retry`): plan, drive what is missing, rewrite the tables, draw the board, mirror to MLflow."""
-    from harness.panel import say
+def execute(target: str, filters: Filters, options: Options) -> int:
+    """`mapbench run`: plan, then train what is missing; returns the exit code."""
     from harness.plan import as_json
     from results.store import Store
 
@@ -77,22 +77,25 @@ def execute(target: str, filters: Filters, options: Options, retry: bool = False
     grid = read(target, filters)
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
-    store.write_plan(as_json(grid, made.cells))
+    store.write_plan(as_json(grid, made.cells, options.command))
     refuse_skipped(made, store)
-    tasks = made.tasks(retry)
+    tasks = made.tasks()
+    return complete(made, store, tasks, options) if tasks else nothing_to_do(made, store, options)
+
+
+def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
+    """The no-op run; only what an earlier one could not finish is made up for: tables, board, the MLflow mirror."""
+    from harness.panel import say
+    from harness.tracking import mirror_in_subprocess, pending
+
+    store.write_tables()
+    if not (store.out / "leaderboard.html").exists():
+        draw(store)
+    if options.mlflow and pending(store.out):
+        say(mirror_in_subprocess(store.out))
     failed = len(made.by_status["failed"])
-    if not tasks:
-        store.write_tables(force=False)
-        if not (store.out / "leaderboard.html").exists():
-            draw(store)
-        again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
-        say(f"nothing to do: {len(made.by_status['done'])} cells done{again}")
-        return 3 if failed else 0
-    summary = drive_plan(made, store, tasks, options)
-    if summary.interrupted:
-        say(f"interrupted; nothing finished is lost. The same command goes on: {len(tasks) - sum(summary.counts.values())} cells left")
-        return 130
-    failed = len([r for r in store.winners().values() if r["key"] in {c.key for c in made.cells} and r["status"] not in ("ok", "skipped")])
+    again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
+    say(f"nothing to do: {len(made.by_status['done'])} cells done{again}")
     return 3 if failed else 0
 
 
@@ -110,30 +113,39 @@ def refuse_skipped(made: Plan, store: Store) -> None:
             })  # fmt: skip
 
 
-def drive_plan(made: Plan, store: Store, tasks: list[Any], options: Options) -> Any:
+def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> int:
+    """Drive the tasks to their end, draw the board, mirror to MLflow, say where everything is; the exit code."""
     from harness.driver import drive
     from harness.executors import make as make_executor
     from harness.panel import Panel, say
     from harness.scheduler import Policy
     from harness.tracking import Mirror
 
-    executor = make_executor(options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, quiet=options.quiet)
+    executor = make_executor(
+        options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, quiet=options.quiet
+    )
     context = {"out": str(store.out), "data": str(data_dir(options.data)), "entry": "harness.worker:run_cell"}
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     mirror = Mirror(store.out) if options.mlflow else None
     try:
         summary = drive(tasks, executor, store, context, policy, Panel(len(tasks), quiet=options.quiet))
-        if not summary.interrupted:
-            board = draw(store)
-            if not options.quiet:
-                board_to_terminal(board)
-            if mirror:
-                say(mirror.sync())
-            closing(store, made, board)
+        if summary.interrupted:
+            left = len(tasks) - sum(summary.counts.values())
+            say(f"interrupted; nothing finished is lost, {left} cells are left: the same command goes on")
+            return 130
+        if summary.stopped:
+            say(summary.stopped)
+            if not (options.fail_fast or options.max_failures):
+                return 1  # nobody asked for it: a full disk, or no slot that stays up
+        board = draw(store)
+        if not options.quiet:
+            board_to_terminal(board)
+        if mirror:
+            say(mirror.sync())
+        return 3 if closing(store, made) else 0
     finally:
         if mirror:
             mirror.close()
-    return summary
 
 
 def draw(store: Store) -> Any:
@@ -156,18 +168,19 @@ def board_to_terminal(board: Any) -> None:
     terminal.render(board, Console())
 
 
-def closing(store: Store, made: Plan, board: Any) -> None:
-    """Where everything is and what to type next."""
+def closing(store: Store, made: Plan) -> int:
+    """Say what failed, where everything is and what to type next; returns how many of the plan's cells failed."""
     from harness.panel import say
 
-    out = show(store.out)
-    winners = store.winners()
-    bad = [c for c in made.cells if winners.get(c.key, {}).get("status") not in ("ok", "skipped", None)]
-    for cell in bad[:10]:
-        say(f"{winners[cell.key]['status']}: {cell.label}: {winners[cell.key]['error']} ({out}/{winners[cell.key]['log']})")
+    out, winners = show(store.out), store.winners()
+    failed = [c for c in made.cells if winners.get(c.key, {}).get("status") not in ("ok", "skipped", None)]
+    for cell in failed[:10]:
+        record = winners[cell.key]
+        say(f"{record['status']}: {cell.label}: {record['error']} ({out}/{record['log']})")
     say(f"board    {out}/leaderboard.html")
     say(f"tables   {out}/tables/*.parquet")
-    say(f"next     mapbench leaderboard {out}" + (f"   or   mapbench retry {out}   ({len(bad)} failed)" if bad else ""))
+    say(f"next     mapbench retry {out}" if failed else f"next     mapbench leaderboard {out}")
+    return len(failed)
 
 
 def show(path: Path) -> str:
@@ -176,12 +189,3 @@ def show(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def fail(message: str) -> int:
-    """A mistake of the user's, on stderr; exit code 2."""
-    for line in message.split("\n"):
-        print(f"mapbench: {line}", file=sys.stderr)
-    return 2
-
-

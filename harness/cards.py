@@ -186,13 +186,19 @@ def _classes(file: str) -> list[Any]:
 
 def _card(cls: Any, path: Path, digest: str) -> Card:
     hints = get_type_hints(cls.Params)
-    params = tuple({**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata} for f in fields(cls.Params))
+    params = tuple(
+        {**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata}
+        for f in fields(cls.Params)
+    )
     for p in params:
         if not {"meaning", "source"} <= p.keys():
-            raise UsageError(f"{path}: param {p['name']} of {cls.name} must say its meaning and the source of its default: use param()")
+            raise UsageError(
+                f"{path}: param {p['name']} of {cls.name} does not say its meaning and source: use param()"
+            )
     module = sys.modules[cls.__module__]
     return Card(
-        name=cls.name, version=cls.version, scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source,
+        name=cls.name, version=cls.version, scenario=cls.needs.scenario,
+        target=cls.needs.target, source=cls.needs.source,
         control=cls.control, fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap,
         summary=(module.__doc__ or "").strip().split("\n")[0], params=params, file=str(path), sha256=digest,
         qualname=cls.__qualname__,
@@ -206,5 +212,7 @@ def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:
     if get_origin(inner) is Literal:
         return {"type": "str", "choices": list(get_args(inner)), "optional": optional}
     if inner not in (int, float, bool, str):
-        raise UsageError(f"param {name} of {cls.name} is a {inner}: use int, float, bool, str, Literal, or one of them | None")
+        raise UsageError(
+            f"param {name} of {cls.name} is a {inner}: use int, float, bool, str, Literal, or one of them | None"
+        )
     return {"type": inner.__name__, "choices": None, "optional": optional}

@@ -9,6 +9,7 @@ Loads neither torch, ray, mlflow nor pandas itself; each verb imports what it ne
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,21 +18,26 @@ import click
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 FILTERS = (
-    click.option("-m", "--method", "methods", multiple=True, metavar="NAME[p=v]", help="Method, with params or [tuned]."),
+    click.option(
+        "-m", "--method", "methods", multiple=True, metavar="NAME[p=v]", help="Method, with params or [tuned]."
+    ),
     click.option("-b", "--backbone", "backbones", multiple=True, metavar="NAME", help="Backbone."),
     click.option("-p", "--pair", "pairs", multiple=True, metavar="SRC:TGT", help="Pair; a union as src:a+b."),
     click.option("-s", "--seed", "seeds", multiple=True, metavar="0-2", help="Seeds: 0, 0,1,2 or 0-4."),
 )
-WHAT = (
-    *FILTERS,
-    click.option("--methods", "extra_methods", multiple=True, metavar="PATH", help="File or folder with methods of yours."),
-    click.option("--out", metavar="DIR", help="Run directory. Default: runs/<suite>."),
-    click.option("--data", metavar="DIR", help="Data directory. Default: $MAPBENCH_DATA, else ./data."),
+METHODS = click.option(
+    "--methods", "extra_methods", multiple=True, metavar="PATH", help="Your methods: file or folder."
 )
+OUT = click.option("--out", metavar="DIR", help="Run directory. Default: runs/<suite>.")
+DATA = click.option("--data", metavar="DIR", help="Data directory. Default: $MAPBENCH_DATA, else ./data.")
+JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+WHAT = (*FILTERS, METHODS, OUT, DATA)
 HOW = (
     click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
     click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
-    click.option("--slots-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Cells at once on a GPU."),
+    click.option(
+        "--slots-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Cells at once on a GPU."
+    ),
     click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds a cell may take."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell."),
     click.option("--max-failures", type=click.IntRange(1), metavar="N", help="Stop after N failed cells."),
@@ -66,59 +72,65 @@ def cli() -> None:
     """
 
 
-def _filters(methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any = ()) -> Any:
+def _asked(typed: dict[str, Any]) -> tuple[Any, Any]:
+    """What was typed, as (Filters, Options): what to run, and how."""
+    from harness.api import Options
     from harness.grid import Filters
 
-    return Filters(methods, backbones, pairs, seeds, extra_methods)
+    what = {
+        name: typed.pop(name) for name in ("methods", "backbones", "pairs", "seeds", "extra_methods") if name in typed
+    }
+    if "no_mlflow" in typed:
+        typed["mlflow"] = not typed.pop("no_mlflow")
+    return Filters(**what), Options(**typed, command=shlex.join(["mapbench", *sys.argv[1:]]))
 
 
 @cli.command()
 @click.argument("target", metavar="SUITE|FILE.yaml")
 @options(*WHAT, *HOW)
-def run(target: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, no_mlflow: bool, **how: Any) -> int:
+def run(target: str, **typed: Any) -> int:
     """Run what is missing of a suite or grid file; the same command again resumes."""
-    from harness.api import Options, execute
+    from harness.api import execute
 
-    return execute(target, _filters(methods, backbones, pairs, seeds, extra_methods), Options(**how, mlflow=not no_mlflow))
+    return execute(target, *_asked(typed))
 
 
 @cli.command()
 @click.argument("target", metavar="SUITE|FILE.yaml")
-@options(*WHAT, click.option("--json", "as_json", is_flag=True, help="The plan as JSON."))
-def plan(target: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, out: Any, data: Any, as_json: bool) -> int:
+@options(*WHAT, JSON)
+def plan(target: str, as_json: bool, **typed: Any) -> int:
     """What `run` would do: cells new, done, failed, stale, blocked; all mistakes at once; the time it will take."""
     from harness import api, grid, views
 
-    asked = grid.read(target, _filters(methods, backbones, pairs, seeds, extra_methods))
-    made, store = api.plan(asked, api.Options(out=out, data=data))
-    click.echo(json.dumps(views.plan_json(asked.name, made), indent=1) if as_json else views.plan_text(asked.name, made, store))
+    filters, how = _asked(typed)
+    asked = grid.read(target, filters)
+    made, store = api.plan(asked, how)
+    click.echo(
+        json.dumps(views.plan_json(asked.name, made), indent=1) if as_json else views.plan_text(asked.name, made, store)
+    )
     return 0
 
 
 @cli.command()
 @click.argument("directory", metavar="DIR")
-@options(*FILTERS, click.option("--json", "as_json", is_flag=True, help="As JSON."))
-def status(directory: str, as_json: bool, **filters: Any) -> int:
+@options(*FILTERS, JSON)
+def status(directory: str, as_json: bool, **typed: Any) -> int:
     """Counts, running cells, and failures with their last lines."""
     from harness import views
 
-    facts = views.status(directory, _filters(**filters))
+    facts = views.status(directory, _asked(typed)[0])
     click.echo(json.dumps(facts, indent=1) if as_json else views.status_text(facts))
     return 0
 
 
 @cli.command()
 @click.argument("directory", metavar="DIR")
-@options(*FILTERS, WHAT[-1], WHAT[-3], *HOW)
-def retry(
-    directory: str, methods: Any, backbones: Any, pairs: Any, seeds: Any, extra_methods: Any, no_mlflow: bool, **how: Any
-) -> int:  # fmt: skip
+@options(*FILTERS, METHODS, DATA, *HOW)
+def retry(directory: str, **typed: Any) -> int:
     """Run the failed cells of a run directory again."""
-    from harness.api import Options
     from harness.retry import retry as again
 
-    filters = _filters(methods, backbones, pairs, seeds, extra_methods)
-    return again(directory, filters, Options(out=directory, **how, mlflow=not no_mlflow))
+    return again(directory, *_asked({**typed, "out": directory}))
 
 
 @cli.command()
@@ -127,18 +139,24 @@ def retry(
     *FILTERS,
     click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
     click.option("--html", metavar="FILE", help="One self-contained page."),
-    *(click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.") for f in ("json", "csv", "markdown", "latex")),
+    *(
+        click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.")
+        for f in ("json", "csv", "markdown", "latex")
+    ),
 )
-def leaderboard(directory: str, score: str, html: str | None, form: str | None, **filters: Any) -> int:
+def leaderboard(directory: str, score: str, html: str | None, form: str | None, **typed: Any) -> int:
     """The board, in the terminal or as a file."""
     from harness import views
 
-    return views.board(directory, _filters(**filters), score, html, form)
+    return views.board(directory, _asked(typed)[0], score, html, form)
 
 
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["methods", "backbones", "suites", "domains"]))
-@options(click.option("--methods", "extra_methods", multiple=True, metavar="PATH"), click.option("--json", "as_json", is_flag=True))
+@options(
+    click.option("--methods", "extra_methods", multiple=True, metavar="PATH"),
+    click.option("--json", "as_json", is_flag=True),
+)
 def list_(what: str, extra_methods: Any, as_json: bool) -> int:
     """What there is: methods with their params, backbones, suites, domains."""
     from harness import views
@@ -149,7 +167,7 @@ def list_(what: str, extra_methods: Any, as_json: bool) -> int:
 
 
 @cli.command()
-@options(*WHAT[-2:], click.option("--json", "as_json", is_flag=True, help="As JSON."))
+@options(OUT, DATA, JSON)
 def doctor(out: str | None, data: str | None, as_json: bool) -> int:
     """Whether this machine has what a run needs."""
     from pathlib import Path

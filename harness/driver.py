@@ -63,7 +63,7 @@ class Summary:
     seconds: float = 0.0
 
 
-def drive(  # noqa: PLR0917  (what runs, where, what is kept: the order it reads in)
+def drive(
     tasks: Iterable[Task],
     executor: Executor,
     store: RunStore,
@@ -152,9 +152,7 @@ def _loop(
             ])  # fmt: skip
 
 
-def _write(
-    scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel: Panel, summary: Summary
-) -> None:
+def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel: Panel, summary: Summary) -> None:
     """Give each attempt that ended its record and its line."""
     for row in scheduler.drain():
         record = row.record
@@ -167,9 +165,7 @@ def _write(
                 record["log"] = f"logs/{path.name}"
             store.commit(record)
         seconds = row.finished - row.started
-        panel.ended(
-            row.task.label, row.status, seconds, error=row.error, log=record.get("log"), final=row.final
-        )
+        panel.ended(row.task.label, row.status, seconds, error=row.error, log=record.get("log"), final=row.final)
         if row.final and row.status != "ok":
             summary.failed.append(Failure(row.task.label, row.status, row.error, record.get("log")))
         if row.disk_full or "[Errno 28]" in (row.error or ""):  # the worker could not write: nobody else can

@@ -1,6 +1,8 @@
 """The machine a cell runs on: what a record says about it, how libraries are kept quiet on it, what is wrong with it.
 
     mapbench doctor
+
+Nothing here is part of a cell's key. Only `doctor` loads torch.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Grid:
         return {p.suite.suite: p.suite.model_dump(mode="json") for p in self.parts}
 
 
-def read(target: str, filters: Filters = Filters()) -> Grid:  # noqa: B008 (frozen)
+def read(target: str, filters: Filters = Filters()) -> Grid:
     """The grid behind a suite's name or a YAML file, with filters applied. UsageError lists every mistake."""
     path = Path(target) if target.endswith((".yaml", ".yml")) else None
     if path is not None and not path.is_file():
@@ -202,7 +202,9 @@ def _pair(text: str, suite: schema.Suite) -> tuple[str, tuple[str, ...]]:
         raise UsageError(f"cannot read pair {text!r}: write source:target, a union as source:a+b")
     for domain in (source, *targets):
         if domain not in suite.domains:
-            raise UsageError(f"pair {text!r}: {suite.suite} has no domain {domain!r}; it has {', '.join(suite.domains)}")
+            raise UsageError(
+                f"pair {text!r}: {suite.suite} has no domain {domain!r}; it has {', '.join(suite.domains)}"
+            )
     if source in targets or len(set(targets)) < len(targets):
         raise UsageError(f"pair {text!r} names a domain twice")
     return source, targets
@@ -286,5 +288,3 @@ def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...]) -> C
 
 def _text(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-

@@ -1,6 +1,8 @@
-"""What a person sees while a run goes on: a live panel on a terminal, plain lines elsewhere, nothing with --quiet.
+"""What a person sees while a run goes on.
 
     mapbench run demo            mapbench run demo | cat            mapbench run demo --quiet
+
+A live panel on a terminal, plain lines with the time elsewhere, nothing with --quiet.
 """
 
 from __future__ import annotations

@@ -17,11 +17,10 @@ from typing import Any
 from harness.cells import Cell, canonical
 from harness.grid import Grid, expand
 from harness.scheduler import Task
+from results.records import VERSION_FIELDS
 from results.store import Store
 from suites import cache
 
-# Fields in which two cells may differ and still be the same cell at another time: the newest of them is current.
-VOLATILE = ("key_version", "protocol", "method_version", "recipe", "domains", "parent", "inputs")
 RERUN = ("lost", "skipped")  # not the cell's own doing: `run` takes these up again, the others wait for `retry`
 
 
@@ -58,6 +57,16 @@ class Plan:
         chosen = {c.key for g in groups for c in self.by_status[g]}
         return [c for c in self.cells if c.key in chosen]
 
+    @cached_property
+    def edited(self) -> dict[str, int]:
+        """Methods whose file changed since cells of theirs ran, under the same version: how many such cells."""
+        found: dict[str, int] = {}
+        for cell in self.by_status["done"]:
+            ran = self.winners[cell.key]["environment"].get("method_sha256")
+            if cell.meta["method"] and ran not in (None, cell.method["sha256"]):
+                found[cell.meta["method"]] = found.get(cell.meta["method"], 0) + 1
+        return found
+
     def seconds_left(self, slots: int, retry: bool = False) -> float | None:
         """Expected wall time from the seconds per GFLOP of past cells of the same backbone and method; None if none."""
         paid: dict[tuple[Any, ...], list[float]] = {}
@@ -81,27 +90,28 @@ class Plan:
         waiting = {c.key for c in chosen}
         return [
             Task(
-                key=c.key, parent=c.meta["parent"] if c.meta["parent"] in waiting else None, inputs=(), label=c.label,
-                cost=c.cost, timeout=c.timeout,
-                payload={"key": c.key, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite, "label": c.label},
+                key=c.key,
+                parent=c.meta["parent"] if c.meta["parent"] in waiting else None,
+                label=c.label,
+                cost=c.cost,
+                timeout=c.timeout,
+                payload={"label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite},
             )
             for c in chosen
-        ]  # fmt: skip
+        ]
 
 
-def as_json(grid: Grid, cells: Iterable[Cell]) -> dict[str, Any]:
+def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str, Any]:
     """plan.json: what the tables and the board expect to see."""
     return {
-        "schema": 1, "grid": grid.name, "written": time.time(), "suites": grid.suites,
+        "schema": 1, "grid": grid.name, "command": command, "written": time.time(), "suites": grid.suites,
         "cells": [{"key": c.key, "split_seed": c.spec["split_seed"], **c.meta} for c in cells],
     }  # fmt: skip
 
 
 def make(grid: Grid, store: Store, data: Path) -> Plan:
     """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing."""
-    prints = {
-        (p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts
-    }
+    prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
     cells = tuple(expand(grid, prints))
     winners = store.winners()
     return Plan(cells, winners, _stale(cells, winners))
@@ -116,9 +126,9 @@ def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[
     for cell in cells:
         old = done.get(_meaning(cell.spec))
         if cell.key not in winners and old is not None:
-            changed[cell.key] = [f for f in VOLATILE if old.get(f) != cell.spec.get(f)]
+            changed[cell.key] = [f for f in VERSION_FIELDS if old.get(f) != cell.spec.get(f)]
     return changed
 
 
 def _meaning(spec: dict[str, Any]) -> str:
-    return canonical({k: v for k, v in spec.items() if k not in VOLATILE})
+    return canonical({k: v for k, v in spec.items() if k not in VERSION_FIELDS})

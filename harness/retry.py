@@ -36,11 +36,7 @@ def retry(directory: str, filters: Filters, options: api.Options) -> int:
     if not tasks:
         say(f"nothing to do: no failed cells in {api.show(store.out)}")
         return 0
-    summary = api.drive_plan(made, store, tasks, options)
-    if summary.interrupted:
-        return 130
-    winners = store.winners()
-    return 3 if any(winners[t.key]["status"] != "ok" for t in tasks if t.key in winners) else 0
+    return api.complete(made, store, tasks, options)
 
 
 def _cell(record: dict[str, Any], known: dict[str, Card], definitions: dict[str, Any]) -> Cell:
@@ -50,8 +46,12 @@ def _cell(record: dict[str, Any], known: dict[str, Card], definitions: dict[str,
     if card is None:
         raise UsageError(f"{label(meta)}: its method is not there: give its file with --methods")
     if meta["method"] and card.version != spec["method_version"]:
-        raise UsageError(f"{label(meta)} was planned with version {spec['method_version']} of {card.name}, now {card.version}: use run")
-    suite = schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
+        raise UsageError(
+            f"{label(meta)} is of version {spec['method_version']} of {card.name}, now {card.version}: use run"
+        )
+    suite = (
+        schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
+    )
     cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
     return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, skip)

@@ -23,51 +23,26 @@ import os
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness import environment
+from harness.aggregates import METRICS, Mirrored, aggregate
+
+__all__ = ["METRICS", "Mirror", "Mirrored", "aggregate", "failed", "mirror_in_subprocess", "pending", "resolve", "sync"]
 
 STATE = "mlflow.json"
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR", "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # by default it tries for 4 minutes
 }  # fmt: skip
-METRICS = (
-    "source_before", "source_after", "target_before", "target_after", "source_drop", "target_drop",
-    "target_matched", "target_decoded", "target_removed",
-)  # fmt: skip
-GROUP = ("kind", "suite", "split_seed", "score", "backbone", "variant", "start", "source")
 OURS = {f"mapbench.{name}" for name in ("identity", "sweep", "revision", "content", "artefacts")}
 BATCH = 900  # MLflow takes 1,000 metrics a call
-
-
-@dataclass
-class Mirrored:
-    """One MLflow run as it should be; metrics are fractions in 0..1 or seconds, times are Unix seconds."""
-
-    identity: str
-    name: str
-    started: float
-    finished: float
-    metrics: dict[str, float]
-    params: dict[str, str]
-    tags: dict[str, str]
-    status: str = "FINISHED"  # FINISHED | FAILED
-    parent: str | None = None  # the parent's identity
-    curves: dict[str, list[float]] = field(default_factory=dict)  # one value per epoch
-
-    def content(self) -> str:
-        """Hash of what an update can change."""
-        parts = [self.name, self.finished, self.status, self.metrics, self.params, self.tags, self.curves]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Mirror:
@@ -151,103 +126,6 @@ def sync(out: Path, uri: str | None = None, per_cell: bool = False) -> str:
         return f"MLflow: {len(runs)} runs in {_redact(uri, uri)}"
     except Exception as error:  # whatever it is, the results are complete
         return failed(_redact(_reason(error), uri))
-
-
-def aggregate(read: list[dict[str, Any]], plan: dict[str, Any], sweep: str, per_cell: bool = False) -> list[Mirrored]:
-    """The runs that mirror these records (any number, at least one), parents before children. `plan`: plan.json or {}.
-
-    A cell's targets are averaged first, then seeds; `_sd` has ddof=1 and needs two seeds. st_d is the ratio of the mean
-    drops, absent where target_drop <= 0; target_removed is clipped after the mean, over eligible targets if any are.
-    """
-    from results import tables
-
-    built = tables.build(read, plan)
-    cells = {cell["key"]: cell for cell in built["cells"].to_pylist()}
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in built["pairs"].to_pylist():
-        if row["role"] == "target":
-            rows.setdefault(row["key"], []).append(row)
-    measured: dict[str, dict[str, float | None]] = {key: _measured(of) for key, of in rows.items()}
-    for row in built["accuracy"].to_pylist():
-        cell = cells[row["key"]]
-        if (cell["kind"], cell["source"], cell["score"]) == ("train", row["domain"], row["part"]) and row["total"]:
-            measured[row["key"]] = {"source_before": row["correct"] / row["total"]}
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for cell in cells.values():
-        if cell["current"]:
-            groups.setdefault((*(cell[name] for name in GROUP), *(cell["targets"] or ())), []).append(cell)
-
-    runs = [_parent(list(cells.values()), plan, sweep)]
-    curves = {record["uuid"]: record.get("curves") or {} for record in read}
-    for _, group in sorted(groups.items(), key=lambda item: str(item[0])):
-        run = _run(group, sweep, measured)
-        eligible = {str(row["eligible"]).lower() for cell in group for row in rows.get(cell["key"], ())}
-        if eligible:
-            run.tags["mapbench.eligible"] = eligible.pop() if len(eligible) == 1 else "partly"
-        runs.append(run)
-        for cell in group if per_cell else ():
-            single = _run([cell], sweep, measured)
-            single.identity, single.parent = f"{sweep}/cell/{cell['key']}", run.identity
-            single.name = f"{run.name} s{cell['seed']}"
-            lines = curves[cell["uuid"]].items()
-            single.curves = {f"curve/{name}": [math.nan if v is None else v for v in line] for name, line in lines}
-            runs.append(single)
-    return runs
-
-
-def _measured(rows: list[dict[str, Any]]) -> dict[str, float | None]:
-    """One protect cell's numbers, the mean over its targets."""
-    counted = [row for row in rows if row["eligible"]] or rows
-    return {name: _mean(row[name] for row in (counted if name == "target_removed" else rows)) for name in METRICS}
-
-
-def _parent(cells: list[dict[str, Any]], plan: dict[str, Any], sweep: str) -> Mirrored:
-    missing = {cell["key"] for cell in plan.get("cells", ())} - {cell["key"] for cell in cells}
-    counts = _counts(cells) | ({"missing": len(missing)} if missing else {})
-    return Mirrored(
-        identity=sweep, name=f"{plan.get('grid') or 'sweep'} {sweep}",
-        started=min(cell["started"] for cell in cells), finished=max(cell["finished"] for cell in cells),
-        metrics={f"cells_{status}": float(n) for status, n in counts.items()}, params={},
-        tags={"mapbench.status": _text(counts), "mapbench.git_commit": _commits(cells)},
-    )  # fmt: skip
-
-
-def _run(group: list[dict[str, Any]], sweep: str, measured: dict[str, dict[str, float | None]]) -> Mirrored:
-    """The aggregate over the cells of `group`, which differ in nothing but the seed."""
-    newest = max(group, key=lambda cell: cell["finished"])
-    ok = [cell for cell in group if cell["status"] == "ok"]
-    broken = [cell for cell in group if cell["status"] not in ("ok", "skipped")]
-    variant, targets = newest["variant"] or "f_s", "+".join(newest["targets"] or ())
-    pair = f"{newest['source']}:{targets}" if targets else newest["source"]
-    metrics = {"n": float(len({cell["seed"] for cell in ok}))}
-    for name in (*METRICS, "seconds"):
-        values = [cell["seconds"] if name == "seconds" else measured.get(cell["key"], {}).get(name) for cell in ok]
-        known = [value for value in values if value is not None]
-        if known:
-            metrics[name] = statistics.fmean(known)
-        if len(known) > 1:
-            metrics[f"{name}_sd"] = statistics.stdev(known)
-    if "target_removed" in metrics:
-        metrics["target_removed"] = min(max(metrics["target_removed"], 0.0), 1.0)
-    if "source_drop" in metrics and metrics.get("target_drop", 0.0) > 0:
-        metrics["st_d"] = metrics["source_drop"] / metrics["target_drop"]
-    params = {"method": newest["method"] or "f_s", "variant": variant, "pair": pair, "targets": targets}
-    params |= {name: str(newest[name]) for name in (*GROUP, "scenario") if newest[name] not in (None, "")}
-    params |= {f"method.{name}": str(value) for name, value in json.loads(newest["params"] or "{}").items()}
-    tags = {
-        "keys": ",".join(sorted(cell["key"] for cell in group)), "status": _text(_counts(group)),
-        "seeds": ",".join(map(str, sorted({cell["seed"] for cell in group}))), "git_commit": _commits(group),
-        "method_version": str(newest["method_version"] or ""), "fidelity": newest["fidelity"] or "",
-        "flags": ",".join(sorted({flag for cell in group for flag in cell["flags"] or ()})),
-        "error": "; ".join(f"seed {cell['seed']}: {cell['status']}: {cell['error']}" for cell in broken)[:2000],
-    }  # fmt: skip
-    return Mirrored(
-        identity="/".join([sweep, *(str(newest[name] or "") for name in GROUP), targets]),
-        name=f"{variant} {newest['backbone']} {pair}", started=min(cell["started"] for cell in group),
-        finished=newest["finished"], metrics=metrics, params=params, parent=sweep,
-        tags={f"mapbench.{name}": value for name, value in tags.items() if value},
-        status="FAILED" if broken else "FINISHED",
-    )  # fmt: skip
 
 
 def _connect(out: Path, uri: str) -> Any:
@@ -374,24 +252,6 @@ def _state(out: Path, **change: Any) -> dict[str, Any]:
         with contextlib.suppress(ValueError):  # a StoreError: even a read-only directory can be mirrored
             records.atomic_write(out / STATE, records.dump(new))
     return new
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def _counts(cells: list[dict[str, Any]]) -> dict[str, int]:
-    statuses = [cell["status"] for cell in cells]
-    return {status: statuses.count(status) for status in sorted(set(statuses))}
-
-
-def _text(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n} {status}" for status, n in counts.items())
-
-
-def _commits(cells: list[dict[str, Any]]) -> str:
-    return ",".join(sorted({cell["git_commit"] for cell in cells if cell["git_commit"]}))
 
 
 def _reason(error: BaseException) -> str:

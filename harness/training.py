@@ -71,7 +71,7 @@ def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) ->
 def _epoch(
     method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR]
 ) -> dict[str, float]:
-    """Mean of every term over one epoch. Terms stay on the device until the end: one synchronisation, not one a step."""
+    """Mean of every term over one epoch. Terms stay on the device until its end, so that no step waits."""
     rows: list[dict[str, Tensor]] = []
     for batch in access.epoch():
         for optimizer in optimizers:
@@ -81,7 +81,9 @@ def _epoch(
             raise MethodError(f"{method.name}.step() must return (loss, terms), got {type(outcome).__name__}")
         loss, terms = outcome
         if loss.ndim or not loss.requires_grad:
-            raise MethodError(f"{method.name}.step() must return a scalar loss with a graph, got shape {list(loss.shape)}")
+            raise MethodError(
+                f"{method.name}.step() must return a scalar loss with a graph, got shape {list(loss.shape)}"
+            )
         loss.backward()
         for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
             optimizer.step()

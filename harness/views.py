@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import UsageError, api
+from harness import UsageError, api, environment
 from harness.cards import cards
 from harness.cells import Cell
 from harness.grid import Filters
+from harness.panel import duration
 from harness.plan import Plan
 from results.store import Store
 from suites import backbones, schema
@@ -23,20 +24,22 @@ from suites import backbones, schema
 
 def plan_json(name: str, made: Plan) -> dict[str, Any]:
     """The plan for scripts: counts, and each cell with its status."""
+    cells = [
+        {"key": c.key, "label": c.label, "status": made.status(c), "stale": made.stale.get(c.key), "why": c.skip}
+        for c in made.cells
+    ]
     return {
-        "grid": name, "counts": {k: len(v) for k, v in made.by_status.items()},
-        "seconds_left": made.seconds_left(1), "gflop_left": sum(c.cost for c in made.todo()),
-        "cells": [
-            {"key": c.key, "label": c.label, "status": made.status(c), "changed": made.stale.get(c.key, []), "why": c.skip}
-            for c in made.cells
-        ],
-    }  # fmt: skip
+        "grid": name,
+        "counts": {k: len(v) for k, v in made.by_status.items()},
+        "gflop_left": sum(c.cost for c in made.todo()),
+        "seconds_left": made.seconds_left(1),
+        "edited": made.edited,
+        "cells": cells,
+    }
 
 
 def plan_text(name: str, made: Plan, store: Store) -> str:
     """The plan for people."""
-    import os
-
     kinds = Counter((c.meta["kind"], made.status(c)) for c in made.cells)
     statuses = [s for s, cells in made.by_status.items() if cells]
     lines = [f"{name}: {len(made.cells)} cells, in {api.show(store.out)}", ""]
@@ -44,10 +47,16 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
     for kind in ("train", "protect"):
         lines.append(f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses))
     lines.append("")
+    for method, n in made.edited.items():
+        lines.append(
+            f"warning: the file of {method} changed since {n} of these cells ran; if its numbers did, bump version"
+        )
+    if made.by_status["failed"]:
+        lines.append(f"failed: run again by `mapbench retry {api.show(store.out)}`, not by run")
     for status in ("stale", "blocked", "skipped"):
         for text, n in Counter(_why(made, c, status) for c in made.by_status[status]).items():
             lines.append(f"{status}: {n} cells: {text}")
-    slots = os.cpu_count() or 1
+    slots = environment.cores()
     gflop, seconds = sum(c.cost for c in made.todo()), made.seconds_left(slots)
     lines.append(f"to do: {len(made.todo())} cells, {gflop:,.0f} GFLOP of training at least")
     if seconds is not None and made.todo():
@@ -59,7 +68,9 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
 
 def _why(made: Plan, cell: Cell, status: str) -> str:
     if status == "stale":
-        return f"{', '.join(made.stale[cell.key])} changed since they were run; the new ones will run, the old stay off the board"
+        return (
+            f"{', '.join(made.stale[cell.key])} changed since they ran; they run anew, the old ones stay off the board"
+        )
     return cell.skip or "their source model failed; `mapbench retry` runs both again"
 
 
@@ -72,12 +83,20 @@ def status(directory: str, filters: Filters) -> dict[str, Any]:
     rows = [r for r in winners.values() if r["key"] in keys or (not expected and chosen(r["cell"], filters))]
     counts = Counter(r["status"] for r in rows)
     counts["missing"] = len(keys - {r["key"] for r in rows})
-    failures = [
-        {"label": label(r["cell"]), "status": r["status"], "error": r["error"], "log": r["log"], "tail": _tail(store.out, r["log"])}
-        for r in rows if r["status"] not in ("ok", "skipped")
-    ]  # fmt: skip
-    return {"directory": api.show(store.out), "counts": {k: v for k, v in counts.items() if v}, "drivers": store.other_drivers(),
-            "failures": failures}  # fmt: skip
+    failed = [r for r in rows if r["status"] not in ("ok", "skipped")]
+    return {
+        "directory": api.show(store.out),
+        "counts": {k: v for k, v in counts.items() if v},
+        "drivers": store.other_drivers(),
+        "failures": [
+            {
+                "label": label(r["cell"]),
+                **{k: r[k] for k in ("status", "error", "log")},
+                "tail": _tail(store.out, r["log"]),
+            }
+            for r in failed
+        ],
+    }
 
 
 def status_text(facts: dict[str, Any]) -> str:
@@ -85,8 +104,9 @@ def status_text(facts: dict[str, Any]) -> str:
     counts = ", ".join(f"{n} {s}" for s, n in facts["counts"].items()) or "no cells yet"
     lines = [f"{facts['directory']}: {counts}"]
     for driver in facts["drivers"]:
-        lines.append(f"running: driver {driver.get('host')}.{driver.get('pid')}, {len(driver.get('running', []))} cells in flight")
-        lines += [f"  {cell.get('label', cell)}" for cell in driver.get("running", [])]
+        running = driver.get("running", [])
+        lines.append(f"running: driver {driver.get('host')}.{driver.get('pid')}, {len(running)} cells in flight")
+        lines += [f"  {cell['label']}: {cell['note']}" for cell in running]
     for f in facts["failures"]:
         lines += [f"{f['status']}: {f['label']}: {f['error']}", *(f"    {line}" for line in f["tail"])]
         lines.append(f"    {facts['directory']}/{f['log']}" if f["log"] else "")
@@ -108,7 +128,11 @@ def board(directory: str, filters: Filters, score: str, html: str | None, form: 
         page.write(shown, Path(html))
         print(api.show(Path(html).absolute()))
     elif form:
-        print({"json": text.to_json, "csv": text.to_csv, "markdown": text.to_markdown, "latex": text.to_latex}[form](shown))
+        print(
+            {"json": text.to_json, "csv": text.to_csv, "markdown": text.to_markdown, "latex": text.to_latex}[form](
+                shown
+            )
+        )
     else:
         api.board_to_terminal(shown)
     return 0
@@ -130,24 +154,36 @@ def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, An
     if what == "methods":
         return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.control, c.name))]
     if what == "backbones":
-        return [{"name": n, "stride": c.stride, "gflop32": c.gflop32, "source": c.source} for n, c in backbones.CARDS.items()]
+        return [
+            {"name": n, "stride": c.stride, "gflop32": c.gflop32, "source": c.source}
+            for n, c in backbones.CARDS.items()
+        ]
     suites = [schema.load_suite(n) for n in schema.builtin() if schema.is_suite(schema.find(n))]
     if what == "suites":
-        return [{"name": s.suite, "version": s.version, "domains": list(s.domains), "backbones": list(s.recipes)} for s in suites]
+        return [
+            {"name": s.suite, "version": s.version, "domains": list(s.domains), "backbones": list(s.recipes)}
+            for s in suites
+        ]
     return [{"name": d, "suite": s.suite} for s in suites for d in s.domains]
 
 
 def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
     """`list` for people."""
     if what == "suites":
-        return "\n".join(f"{r['name']:<14}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows)
+        return "\n".join(
+            f"{r['name']:<14}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows
+        )
     if what == "domains":
         return "\n".join(f"{r['name']:<14}{r['suite']}" for r in rows)
     if what == "backbones":
         return "\n".join(f"{r['name']:<14}{r['source']}" for r in rows)
     lines = []
     for r in rows:
-        lines += [f"{r['name']}{' (control)' if r['control'] else ''}", f"    {r['summary']}", f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}"]
+        lines += [
+            f"{r['name']}{' (control)' if r['control'] else ''}",
+            f"    {r['summary']}",
+            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}",
+        ]
         for p in r["params"]:
             kind = "|".join(p["choices"]) if p["choices"] else p["type"]
             default = "none" if p["default"] is None else p["default"]
@@ -160,7 +196,9 @@ def opened(directory: str) -> Store:
     """The store of an existing run directory, else UsageError."""
     path = Path(directory).expanduser().absolute()
     if not (path / "records").is_dir() and not (path / "plan.json").is_file():
-        raise UsageError(f"{directory} is not a run directory: it has neither records nor plan.json; start one with `mapbench run`")
+        raise UsageError(
+            f"{directory} is not a run directory: it has neither records nor plan.json; start one with `mapbench run`"
+        )
     return Store(path)
 
 
@@ -175,7 +213,12 @@ def chosen(cell: dict[str, Any], filters: Filters) -> bool:
         cell["source"] == s and (not cell["targets"] or set(t.split("+")) <= set(cell["targets"])) for s, _, t in pairs
     )
     seeds = {s for text in filters.seeds for s in seeds_of(text)}
-    return bool(method and wanted and (not filters.backbones or cell["backbone"] in filters.backbones) and (not seeds or cell["seed"] in seeds))
+    return bool(
+        method
+        and wanted
+        and (not filters.backbones or cell["backbone"] in filters.backbones)
+        and (not seeds or cell["seed"] in seeds)
+    )
 
 
 def label(cell: dict[str, Any]) -> str:
@@ -183,17 +226,8 @@ def label(cell: dict[str, Any]) -> str:
     return Cell({}, cell, {}, {}, 0).label
 
 
-def duration(seconds: float) -> str:
-    """90 -> 1 min 30 s."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _tail(out: Path, log: str | None, lines: int = 3) -> list[str]:
     try:
         return (out / log).read_text(errors="replace").rstrip().split("\n")[-lines - 1 : -1] if log else []
     except OSError:
         return []
-
-

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from harness import UsageError, environment
 from harness.access import DataAccess
 from harness.cards import Card, load
-from harness.cells import stable_seed
+from harness.cells import key_of, stable_seed
+from harness.executors import is_oom, is_sticky
 from harness.training import Diverged, Fitted, fit, logits
 from results import metrics, records
 from suites import backbones, cache, schema
@@ -38,14 +39,14 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out` and `data` (directories); `payload` has `key`, `spec`, `cell` and `method` (a card). A failure of
-    the cell is a record too; only a failure to write the record is raised."""
-    out = Path(context["out"])
-    name = f"{payload['key']}.{attempt}"
+    `context` has `out` and `data` (directories); `payload` has `label`, `spec`, `cell`, `suite` and `method` (a card).
+    A failure of the cell is a record too; only a failure to write the record is raised."""
+    out, key = Path(context["out"]), key_of(payload["spec"])
+    name = f"{key}.{attempt}"
     log_path = out / "logs" / f"{name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
-        "schema": 1, "key": payload["key"], "attempt": attempt, "uuid": uuid.uuid4().hex[:8], "status": "ok",
+        "schema": 1, "key": key, "attempt": attempt, "uuid": uuid.uuid4().hex[:8], "status": "ok",
         "spec": payload["spec"], "cell": payload["cell"], "parent_checkpoint": None, "flags": [], "error": None,
         "started": time.time(), "environment": {**environment.provenance(), "device": _device_name()},
         "accuracy": [], "curves": {}, "checkpoint": None, "checkpoint_sha256": None, "predictions": None,
@@ -53,11 +54,13 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
     }  # fmt: skip
     record["environment"]["method_sha256"] = payload["method"]["sha256"]
     with log_path.open("a", buffering=1) as log:
-        log.write(f"{payload['label']}\nkey {payload['key']}, attempt {attempt}\nspec {payload['spec']}\n")
+        log.write(f"{payload['label']}\nkey {key}, attempt {attempt}\nspec {payload['spec']}\n")
         try:
             yield from _attempt(context, payload, record, log)
         except Exception as error:
             log.write(traceback.format_exc())
+            if is_sticky(str(error)):
+                raise  # this process's CUDA is broken for good: the slot is replaced, the cell tried again
             record.update(_failure(error), accuracy=[], checkpoint=None, checkpoint_sha256=None, predictions=None)
         record["finished"] = time.time()
         record["seconds"] = record["finished"] - record["started"]
@@ -82,7 +85,11 @@ def _attempt(
         record["parent_checkpoint"] = _load_parent(out, spec["parent"], model)
     card = Card(**{**payload["method"], "params": tuple(payload["method"]["params"])})
     method = load(card, spec["params"] if protect else {})
-    targets = [d for d in suite.domains if d != spec["source"]] if protect and not spec["targets"] else spec.get("targets", [])
+    targets = (
+        [d for d in suite.domains if d != spec["source"]]
+        if protect and not spec["targets"]
+        else spec.get("targets", [])
+    )
     parts = {"source": _part(data, suite, spec, spec["source"], "train", device)}
     if method.needs.target != "none" and protect:
         pieces = [_part(data, suite, spec, d, "train", device) for d in targets]
@@ -104,7 +111,7 @@ def _attempt(
     assert fitted is not None
     record["curves"], record["flags"] = fitted.curves, fitted.flags
     record["accuracy"], table = _score(fitted.model, data, suite, spec, device)
-    stem = f"{payload['key']}.{record['attempt']}.{record['uuid']}"
+    stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
     record["predictions"] = _write(out, f"predictions/{stem}.parquet", _parquet(table))
     blob = _safetensors(fitted.model)
     record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
@@ -166,7 +173,7 @@ def _score(
         })  # fmt: skip
         columns.append({"domain": [domain] * len(labels), "label": labels, "predicted": predicted})
     table = {
-        "domain": sum((c["domain"] for c in columns), []),
+        "domain": [domain for c in columns for domain in c["domain"]],
         "part": [spec["score"]] * sum(len(c["label"]) for c in columns),
         "index": np.concatenate([np.arange(len(c["label"])) for c in columns]),
         "label": np.concatenate([c["label"] for c in columns]).astype(np.int16),
@@ -203,7 +210,7 @@ def _write(out: Path, name: str, blob: bytes) -> str:
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Status and error text of a cell that raised."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_oom(error):
         return {"status": "oom", "error": str(error).split("\n")[0] or "out of memory"}
     if isinstance(error, Diverged):
         return {"status": "failed", "error": "diverged"}

@@ -1,4 +1,4 @@
-"""CUTI, target-specified (Wang et al., CVPR 2023): L = KL_s - min(a KL_t, 1), every other step through re-styled targets.
+"""CUTI, target-specified (Wang et al., CVPR 2023): L = KL_s - min(a KL_t, 1), every other step on re-styled targets.
 
     mapbench run digits-mini -m cuti
 

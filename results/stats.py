@@ -57,7 +57,8 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
     Only current cells and pairs of role `target` count. NaN where a number is undefined, never 0; fractions in 0..1.
 
     Columns, in this order:
-      suite, split_seed, score, backbone, scenario, variant, start    the row's identity
+      suite, split_seed, score, backbone, scenario, variant, start    the row's identity (a method whose tuned settings
+                       are its defaults has two rows, tuned and not)
       method, fidelity (str), control, tuned (bool)
       seeds            int, distinct seeds
       units            int, train cells (source, seed): the n of the intervals
@@ -87,7 +88,7 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
         used = used.groupby(once, as_index=False, dropna=False)[numbers].mean()
     expected = _expected(protect, plan)
     wanted = _pairs_per_scenario(expected)
-    computed = _eligible_by_rule(pairs)
+    computed = eligible_by_rule(pairs)
     by_row = dict(list(used.groupby(ROW, dropna=False)))
     done_cells = dict(list(protect.groupby(ROW, dropna=False)))
     rows = []
@@ -150,7 +151,7 @@ def _pairs_per_scenario(
     return wanted
 
 
-def _eligible_by_rule(pairs: pd.DataFrame) -> dict[tuple[Any, ...], set[tuple[str, str]]]:
+def eligible_by_rule(pairs: pd.DataFrame) -> dict[tuple[Any, ...], set[tuple[str, str]]]:
     """Pairs on which f_s has come a third of the way from chance to 1, by suite, split, part and backbone."""
     once = pairs[pairs["current"].astype(bool)].drop_duplicates([*SETTING, "source", "target", "seed"])
     means = once.groupby([*SETTING, "source", "target"])[["target_before_balanced", "classes"]].mean()

@@ -34,7 +34,7 @@ class Card:
 
 
 CARDS = {
-    "convnet": Card(8, 0.0071, "ours: four conv(-pool)-BN-ReLU stages 16-32-64-64 and two linear layers, for 32 px on a CPU"),
+    "convnet": Card(8, 0.0071, "ours: four conv(-pool)-BN-ReLU stages 16-32-64-64, two linear layers"),
     "vgg11": Card(32, 0.306, "torchvision's vgg11 features, head 256-256-K with dropout 0.5 (baselines.md A4)"),
 }
 

@@ -1,7 +1,7 @@
 """Applies the rule of suites/digits-mini-search.yaml to a finished search, and writes its log.
 
-    .venv/bin/mapbench run digits-mini-search
-    .venv/bin/python docs/tuning/choose.py runs/digits-mini-search
+.venv/bin/mapbench run digits-mini-search
+.venv/bin/python docs/tuning/choose.py runs/digits-mini-search
 """
 
 from __future__ import annotations

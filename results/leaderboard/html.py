@@ -124,7 +124,7 @@ def _per_row(board: Board) -> dict[tuple[Any, ...], tuple[list[Any] | None, list
     pairs = board.pairs[board.pairs["role"] == "target"].copy()
     if pairs.empty:
         return {}
-    computed = stats._eligible_by_rule(board.pairs)
+    computed = stats.eligible_by_rule(board.pairs)
     where = pairs[[*stats.SETTING, "source", "target"]].itertuples(index=False, name=None)
     by_rule = pd.Series([place[4:] in computed.get(place[:4], ()) for place in where], pairs.index)
     pairs["eligible"] = pairs["eligible"].astype("boolean").fillna(by_rule).astype(bool)

@@ -8,7 +8,7 @@ from harness.cells import canonical, key_of, stable_seed
 
 
 def test_key_is_pinned() -> None:
-    """Golden: when this fails, every result anyone has becomes another cell. Bump PROTOCOL on purpose, not by accident."""
+    """Golden: when this fails, every result anyone has becomes another cell. Bump PROTOCOL on purpose only."""
     spec = {"b": [1, 2.5, None, True], "a": {"y": "ü", "x": 1e-4}}
     assert canonical(spec) == '{"a":{"x":0.0001,"y":"ü"},"b":[1,2.5,null,true]}'
     assert key_of(spec) == "989d10826dce74f4b97033133f9401f138e66de0cad7d17f794feab6a524daf8"

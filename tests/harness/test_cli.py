@@ -66,7 +66,15 @@ def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
 
 def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench) -> None:
     said = mapbench("list", "methods").stdout
-    for name in ("ntl", "cuti", "sa-map", "continue (control)", "uniform (control)", "constant (control)", "random-mask (control)"):
+    for name in (
+        "ntl",
+        "cuti",
+        "sa-map",
+        "continue (control)",
+        "uniform (control)",
+        "constant (control)",
+        "random-mask (control)",
+    ):
         assert f"\n{name}\n" in f"\n{said}"
     assert "lam=0.1 (float)" in said
     assert "Default: recalled, map.md 4" in said

@@ -92,6 +92,16 @@ def test_wishes_that_cannot_be_met_are_refused_in_one_line(monkeypatch: pytest.M
         make("ray")
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:1", "no Ray cluster answers"), ("ray://head:10001", "HOST:PORT"), ("head", "HOST:PORT")],
+)
+def test_a_cluster_that_is_not_there_is_said_at_once(address: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        make("ray", address=address).open({"entry": ENTRY, "out": str(tmp_path / "run")})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_worker_with_other_code_refuses_to_work() -> None:
     code = {name: ("0" * 64, f"/elsewhere/{name}") for name in environment.PACKAGES}
     found = Slot("driver", 1).ready({"entry": ENTRY}, code, None)
@@ -204,6 +214,8 @@ def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_proces
         wait_for(lambda: len(list(out.glob("records/*/*.json"))) >= 2, 200, run)
         family = psutil.Process(run.pid).children(recursive=True)
         assert len(family) > 3
+        homes = {p.cwd().removesuffix("/cwd") for p in family if "/mb-" in p.cwd()}
+        assert homes
         if how == "ctrl-c":
             os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the whole group
             said, complaints = run.communicate(timeout=60)
@@ -215,6 +227,7 @@ def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_proces
             run.kill()
         _, alive = psutil.wait_procs(family, timeout=20)
         assert alive == []
+        assert not any(Path(p).exists() for p in homes)
     finally:
         run.kill()
         run.communicate()

@@ -78,7 +78,10 @@ def test_params_are_typed() -> None:
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
         ({"backbones": ("vgg12",)}, "unknown backbone 'vgg12': did you mean vgg11?"),
         ({"methods": ("cuti",), "backbones": ("vgg11",)}, "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
-        ({"pairs": ("uci:mnist",)}, "pair 'uci:mnist': digits-mini has no domain 'mnist'; it has uci, uci-m, print, street"),
+        (
+            {"pairs": ("uci:mnist",)},
+            "pair 'uci:mnist': digits-mini has no domain 'mnist'; it has uci, uci-m, print, street",
+        ),
         ({"pairs": ("uci",)}, "cannot read pair 'uci': write source:target"),
         ({"pairs": ("uci:uci",)}, "pair 'uci:uci' names a domain twice"),
         ({"seeds": ("two",)}, "cannot read seeds 'two'"),

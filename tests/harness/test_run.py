@@ -63,7 +63,11 @@ def test_run_resume_grow(mapbench: Mapbench, tmp_path: Path) -> None:
     assert len(frame) == len(pairs)
 
     # f_s is bitwise what it was: the checkpoint the children used is the one on disk
-    source = next(json.loads(p.read_text()) for p in (out / "records").glob("*/*.json") if '"kind":"train"' in p.read_text().replace(" ", ""))
+    source = next(
+        json.loads(p.read_text())
+        for p in (out / "records").glob("*/*.json")
+        if '"kind":"train"' in p.read_text().replace(" ", "")
+    )
     assert hashlib.sha256((out / source["checkpoint"]).read_bytes()).hexdigest() == source["checkpoint_sha256"]
     assert record["parent_checkpoint"] == source["checkpoint_sha256"]
     before, after = load_file(out / source["checkpoint"]), load_file(out / record["checkpoint"])
@@ -120,7 +124,9 @@ def _unlucky(folder: Path) -> Path:
     """A method that works once the file `luck` is there."""
     lines = BROKEN.replace('"broken"', '"unlucky"').replace(
         'raise RuntimeError("no such thing as <b>luck</b>")',
-        f"import pathlib\n        if not pathlib.Path({str(folder / 'luck')!r}).exists():\n            raise RuntimeError('no luck')\n"
+        "import pathlib\n"
+        f"        if not pathlib.Path({str(folder / 'luck')!r}).exists():\n"
+        "            raise RuntimeError('no luck')\n"
         "        loss = self.model(batch.x_s).mean()\n        return loss, {}",
     )
     path = folder / "unlucky.py"

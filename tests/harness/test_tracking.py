@@ -1,6 +1,6 @@
 """The MLflow mirror, against a real MLflow: what its own client reads back equals the tables, however often one syncs.
 
-    python -m pytest tests/harness/test_tracking.py
+python -m pytest tests/harness/test_tracking.py
 """
 
 from __future__ import annotations
@@ -337,11 +337,19 @@ def test_a_twin_left_by_a_lost_answer_goes(out: Path) -> None:
     assert len(runs) == 5 and runs["ntl convnet uci:uci-m"].info.run_id == run.info.run_id
 
 
-def test_no_records_and_damaged_plan_are_one_line(out: Path, tmp_path: Path) -> None:
+def test_faults_are_one_line(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking.sync(tmp_path / "empty").startswith("MLflow: nothing to mirror")
     (out / "plan.json").write_text("{")
     said = tracking.sync(out)
     assert "plan.json is damaged" in said and "\n" not in said
+    (out / "plan.json").unlink()
+
+    def sqlalchemy_like(*_: Any) -> None:
+        raise RuntimeError("(OperationalError) no such table\n[SQL: SELECT 1]\n" + 1000 * "x")
+
+    monkeypatch.setattr(tracking, "_connect", sqlalchemy_like)
+    said = tracking.sync(out)
+    assert "no such table [SQL: SELECT 1]" in said and "\n" not in said and len(said) < 300
 
 
 def test_a_password_in_the_uri_is_not_shown(out: Path) -> None:

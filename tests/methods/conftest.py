@@ -47,7 +47,9 @@ def train(parts: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Fitted]:
     def run(method: Method, model: nn.Module, **changes: Any) -> Fitted:
         recipe = RECIPE.model_copy(update=changes)
         torch.manual_seed(0)
-        access = DataAccess(method, parts if method.needs.target != "none" else {"source": parts["source"]}, recipe, 10, 32, 0)
+        access = DataAccess(
+            method, parts if method.needs.target != "none" else {"source": parts["source"]}, recipe, 10, 32, 0
+        )
         *_, fitted = fit(method, model, access, recipe)
         assert isinstance(fitted, Fitted)
         return fitted

@@ -45,7 +45,9 @@ def test_every_method_returns_a_plain_finite_network(name: str, f_s: nn.Module, 
 
 
 @pytest.mark.parametrize("method", [NTL(), CUTI(), SAMap()], ids=lambda m: m.name)
-def test_protection_takes_the_target_and_spares_the_source(method: NTL, f_s: nn.Module, parts: Parts, train: Train) -> None:
+def test_protection_takes_the_target_and_spares_the_source(
+    method: NTL, f_s: nn.Module, parts: Parts, train: Train
+) -> None:
     before = accuracy(f_s, parts["target"])
     fitted = train(method, f_s, epochs=20)
     assert accuracy(fitted.model, parts["source"]) > 0.85
@@ -63,7 +65,9 @@ def test_cuti_and_ntl_need_the_target_term(f_s: nn.Module, parts: Parts, train: 
 # sa-map -----------------------------------------------------------------------------------------------------------
 
 
-def test_sa_map_step_0_is_f_s_bit_for_bit(f_s: nn.Module, source_state: dict[str, Tensor], parts: Parts, train: Train) -> None:
+def test_sa_map_step_0_is_f_s_bit_for_bit(
+    f_s: nn.Module, source_state: dict[str, Tensor], parts: Parts, train: Train
+) -> None:
     before = logits(f_s, parts["target"][0])
     fitted = train(SAMap(), f_s, epochs=0)
     assert torch.equal(logits(fitted.model, parts["target"][0]), before)

@@ -155,8 +155,11 @@ def test_undefined_numbers_are_nan_never_zero(make: SimpleNamespace) -> None:
     )
     assert (got["eligible_pairs"], got["failed"], got["target_drop"]) == (0, 1, 0.0)
     assert pd.isna(got["rank_argmax"])
-    frozen = row(board([parent, make.protect(parent, ["b"], {"b": 15})], make.plan(parent, eligible=["a:b"])))
-    assert (frozen["eligible_pairs"], frozen["target_drop"], np.isnan(frozen["st_d"])) == (0, -0.5, True)
+    weak = make.train(correct={"b": 10})  # at chance, and the target gets better: nothing to remove, no ratio of drops
+    helped = row(board([weak, make.protect(weak, ["b"], {"b": 15})], make.plan(weak, eligible=["a:b"])))
+    assert (helped["eligible_pairs"], helped["source_drop"]) == (0, 0)
+    assert helped["target_drop"] == pytest.approx(-0.5)
+    assert helped[["st_d", "target_removed_argmax"]].isna().all()
 
 
 def test_eligible_pairs_come_from_the_plan_or_else_from_the_rule(make: SimpleNamespace) -> None:
@@ -277,10 +280,20 @@ def test_a_target_blocked_alone_and_in_a_union_is_one_observation(make: SimpleNa
 
 def test_the_plan_knows_better_than_an_old_record_what_is_tuned(make: SimpleNamespace) -> None:
     parent = make.train()
-    child = make.protect(parent, ["b"])
-    assert not row(board([parent, child], None))["tuned"]
+    child = make.protect(parent, ["b"], cell={"variant": "cut[lam=2]"})
+    assert not row(board([parent, child], None), "cut[lam=2]")["tuned"]
     child_now = child | {"cell": child["cell"] | {"tuned": True}}
-    assert row(board([parent, child], make.plan(parent, child_now)))["tuned"]
+    assert row(board([parent, child], make.plan(parent, child_now)), "cut[lam=2]")["tuned"]
+
+
+def test_a_search_that_settled_on_the_defaults_stands_among_the_tuned_and_as_described(make: SimpleNamespace) -> None:
+    records = grid(make, lambda *_: {}, cell={"tuned": True})
+    records += grid(make, lambda m, s, target, i: {target: 50}, ("other",))
+    frame = board(records, None)
+    got = {
+        (v, bool(on)): int(r) for v, on, r in zip(frame["variant"], frame["tuned"], frame["rank_argmax"], strict=True)
+    }
+    assert got == {("cut", False): 1, ("other", False): 2, ("cut", True): 1}
 
 
 def test_intervals_cover_what_they_claim_when_seeds_shift_all_pairs_of_a_source() -> None:

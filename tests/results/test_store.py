@@ -52,7 +52,7 @@ def test_a_place_that_refuses_writing_is_one_line_even_for_root(where: str) -> N
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux: /dev/full is a disk that is always full")
 def test_a_full_disk_is_seen_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))
+    monkeypatch.setattr(store.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(StoreError, match="No space left on device"):
         Store(tmp_path).check_writable()
 
@@ -95,9 +95,13 @@ def test_a_damaged_record_is_listed_and_read_again_once_it_is_mended(tmp_path: P
     path.write_text(text)
     assert len(here.records()) == 1
     assert here.damaged() == []
-    path.write_text("")
-    assert here.records() == [] != here.damaged()
     path.unlink()
+    assert here.records() == []
+    torn = here.commit(make.train(seed=1))
+    torn.write_text("")
+    assert here.records() == []
+    assert [d.path for d in here.damaged()] == [torn]
+    torn.unlink()
     assert here.records() == here.damaged() == []
 
 

@@ -1,0 +1,210 @@
+"""What every form of the leaderboard shows: the `Board` of a run directory, its groups, their order and its gaps.
+
+    python -c "from results import leaderboard; print(leaderboard.load('runs/digits-mini').frame)"
+
+The columns and their texts are the package's; here is what the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.stats import SETTING, SOURCE_BUDGET
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A cell that should stand on the board and does not: failed (with its error) or missing."""
+
+    suite: str
+    split_seed: int
+    backbone: str
+    variant: str  # "" for a source model
+    start: str
+    source: str
+    targets: str  # "a+b", or "" where the method is told of none and so blocks all
+    seed: int
+    status: str  # "missing", or how the last attempt ended
+    error: str
+
+    @property
+    def label(self) -> str:
+        """`cuti convnet uci:print seed 0`."""
+        pair = self.source + (self.targets and f":{self.targets}")
+        return f"{self.variant or 'f_s'} {self.backbone} {pair} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One table: variants that may be compared, best first, and the rows to read them by."""
+
+    suite: str
+    split_seed: int
+    score: str
+    backbone: str
+    scenario: str
+    settings: str  # "tuned" | "not tuned", never compared with each other; "" where there is one kind only
+    frame: pd.DataFrame  # methods and controls, best first for the argmax attacker
+    untrained: pd.DataFrame  # the initial weights as a "protected" model: what a probe finds in any network; 0 or 1 row
+    classes: int
+    domains: list[str]
+
+    @property
+    def title(self) -> str:
+        """`digits-mini · convnet · labelled source, ...`, and whatever else is not as usual."""
+        parts = [self.suite, self.backbone, self.scenario, *filter(None, [self.settings])]
+        if self.split_seed:
+            parts.append(f"split_seed {self.split_seed}")
+        if self.score != "test":
+            parts.append(f"scored on {self.score}")
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that a leaderboard shows: stats.board's frame and the tables it comes from, current rows of one score."""
+
+    frame: pd.DataFrame
+    pairs: pd.DataFrame
+    cells: pd.DataFrame
+    plan: dict[str, Any]
+    title: str
+    generated: str  # ISO 8601, UTC
+    commit: str
+    machine: str
+    missing: list[Gap]
+    failed: list[Gap]
+
+    @property
+    def command(self) -> str:
+        """What to type to get these results again."""
+        return str(self.plan.get("command") or f"mapbench run {self.plan.get('grid', 'SUITE')}")
+
+    def groups(self) -> Iterator[Group]:
+        """One group per suite, split_seed, score, backbone, scenario and kind of settings (tuned or not) with a method.
+
+        Controls ask for other data than the methods they are read against, so each of them stands in every group of its
+        suite and backbone. Only where no method is present are they grouped by their own scenario.
+        """
+        for _, rows in self.frame.groupby(SETTING, sort=False):
+            suite = self.plan.get("suites", {}).get(rows["suite"].iloc[0], {})
+            control, untrained = rows["control"].astype(bool), rows["method"] == "untrained"
+            heads = next(part for part in (rows[~control], rows[~untrained], rows) if len(part))
+            kinds = heads[["scenario", "tuned"]].drop_duplicates()
+            for scenario, tuned in kinds.itertuples(index=False):
+                own = rows["scenario"].eq(scenario) & rows["tuned"].eq(tuned)
+                shown = own if control.all() else control | (own & ~control)
+                two_kinds = kinds["scenario"].eq(scenario).sum() > 1
+                yield Group(
+                    **{name: rows[name].iloc[0] for name in SETTING},
+                    scenario=scenario,
+                    settings=("tuned" if tuned else "not tuned") if two_kinds else "",
+                    frame=ordered(rows[shown & ~untrained]),
+                    untrained=rows[untrained].head(1),
+                    classes=suite.get("classes", 0),
+                    domains=suite.get("domains", []),
+                )
+
+
+def ordered(frame: pd.DataFrame, attacker: str = "argmax") -> pd.DataFrame:
+    """Rows best first, by the rule that ranks them: complete, within the source budget, then by target_removed.
+
+    Controls carry no rank and are placed by the same rule, as are rows with missing pairs, after the complete ones.
+    """
+    incomplete = frame["pairs_done"] < frame["pairs_expected"]
+    order = frame.assign(_tier=(~within_budget(frame)).astype(int) + 2 * incomplete.astype(int)).sort_values(
+        ["_tier", f"target_removed_{attacker}", f"target_after_{attacker}", "variant"],
+        ascending=[True, False, True, True],
+        na_position="last",
+        kind="stable",
+    )
+    return order.drop(columns="_tier")
+
+
+def within_budget(frame: pd.DataFrame) -> pd.Series:
+    """Whether a row's source_drop interval, or its estimate where no interval can be had, stays under 2 %."""
+    drop = frame["source_drop_high"].where(frame["rank_basis"] == "interval", frame["source_drop"])
+    return drop < SOURCE_BUDGET  # an undefined drop is not a small one
+
+
+def is_defined(value: Any) -> bool:
+    """False for None, NaN and pandas' NA."""
+    import pandas as pd
+
+    return not pd.isna(value)
+
+
+def load(out: Path, score: str = "test") -> Board:
+    """Read a run directory's tables and make its board from the cells scored on `score` ("test" or "val").
+
+    Raises StoreError where there is no run, or no protected cell was asked for on that part.
+    """
+    from results import tables
+    from results.store import Store
+
+    out = Path(out)
+    cells, pairs = (tables.read(out, name).to_pandas() for name in ("cells", "pairs"))
+    return assemble(cells, pairs, Store(out).plan() or {}, score, str(out))
+
+
+def assemble(cells: pd.DataFrame, pairs: pd.DataFrame, plan: dict[str, Any], score: str, name: str) -> Board:
+    """The board of two tables and a plan; `name` stands for the directory in messages. Raises as `load` does."""
+    from results import StoreError, stats
+
+    cells = cells[cells["current"].astype(bool) & (cells["score"] == score)]
+    pairs = pairs[pairs["current"].astype(bool) & (pairs["score"] == score)]
+    asked = [cell for cell in plan.get("cells", []) if cell["score"] == score]
+    if not (cells["kind"] == "protect").any() and not any(cell["kind"] == "protect" for cell in asked):
+        raise StoreError(f"{name}: no protected model scored on {score}; `mapbench status {name}` says what is there")
+    plan = plan | {"cells": asked}
+    known, ok = set(cells["key"]), cells[cells["status"] == "ok"]
+    # the word is earned by attacks: without them a board says how a model behaves when nobody tries anything
+    what = "protection" if (ok["kind"] == "attack").any() else "clean behaviour"
+    commits = {
+        f"{commit[:10]}{' (modified)' if is_defined(dirty) and dirty else ''}"
+        for commit, dirty in zip(ok["git_commit"], ok["git_dirty"], strict=True)
+        if is_defined(commit)
+    }
+    machines = {
+        f"{device} on {host}, torch {torch}"
+        for device, host, torch in zip(ok["device"], ok["host"], ok["torch"], strict=True)
+    }
+    return Board(
+        frame=stats.board(pairs, cells, plan),
+        pairs=pairs,
+        cells=cells,
+        plan=plan,
+        title=f"mapbench {plan.get('grid', name)}: {what}",
+        generated=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        commit=", ".join(sorted(commits)) or "unknown",
+        machine="; ".join(sorted(machines)),
+        missing=[_gap(cell, "missing") for cell in asked if cell["key"] not in known],
+        failed=[
+            _gap({str(k): v for k, v in row.items()}, row["status"])
+            for row in cells[cells["status"] != "ok"].to_dict("records")
+        ],
+    )
+
+
+def _gap(cell: dict[str, Any], status: str) -> Gap:
+    error = cell.get("error")
+    targets = cell["targets"] if cell["targets"] is not None else []
+    return Gap(
+        cell["suite"],
+        int(cell.get("split_seed") or 0),
+        cell["backbone"],
+        cell["variant"] or "",
+        cell["start"] or "",
+        cell["source"],
+        "+".join(targets),
+        int(cell["seed"]),
+        status,
+        str(error) if is_defined(error) else "",
+    )

@@ -118,9 +118,12 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
             | _removed(mine, eligible)
         )
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if not name.startswith("rank_")])
-    # Where the search settled on the defaults, one set of cells is both headline rows and stands in both tables.
-    both = frame[frame["tuned"].astype(bool) & (frame["variant"] == frame["method"])]
-    frame = pd.concat([frame, both.assign(tuned=False)], ignore_index=True) if len(both) else frame
+    # Where the search settled on the defaults, one set of cells is both headline rows: it stands in both tables, or
+    # among the untuned where no other tuned method is there to be compared with.
+    frame["tuned"] = frame["tuned"].astype(bool)
+    both = frame["tuned"] & (frame["variant"] == frame["method"])
+    among_tuned = frame[both] if (frame["tuned"] & ~both).any() else frame.iloc[:0]
+    frame = pd.concat([frame.assign(tuned=frame["tuned"] & ~both), among_tuned], ignore_index=True)
     return _ranked(frame)[list(COLUMNS)]
 
 

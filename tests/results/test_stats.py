@@ -201,14 +201,14 @@ def test_controls_have_no_rank_and_settings_are_ranked_apart(make: SimpleNamespa
     records = grid(make, lambda *_: {})
     for name, facts in (
         ("flat", {"control": True}),
-        ("best", {"tuned": True}),
+        ("best", {"tuned": True, "variant": "best[lam=2]"}),
         ("free", {"scenario": "no source"}),
         ("big", {"backbone": "vgg"}),
     ):
-        records += grid(make, lambda m, s, target, i: {target: 50}, (name,), cell={"variant": name, **facts})
+        records += grid(make, lambda m, s, target, i: {target: 50}, (name,), cell={"variant": name} | facts)
     frame = board(records, None)
     ranks = {v: None if pd.isna(r) else int(r) for v, r in zip(frame["variant"], frame["rank_argmax"], strict=True)}
-    assert ranks == {"cut": 1, "flat": None, "best": 1, "free": 1, "big": 1}
+    assert ranks == {"cut": 1, "flat": None, "best[lam=2]": 1, "free": 1, "big": 1}
 
 
 @pytest.mark.parametrize("how", ["missing", "failed", "fewer pairs"])
@@ -289,11 +289,17 @@ def test_the_plan_knows_better_than_an_old_record_what_is_tuned(make: SimpleName
 def test_a_search_that_settled_on_the_defaults_stands_among_the_tuned_and_as_described(make: SimpleNamespace) -> None:
     records = grid(make, lambda *_: {}, cell={"tuned": True})
     records += grid(make, lambda m, s, target, i: {target: 50}, ("other",))
-    frame = board(records, None)
-    got = {
-        (v, bool(on)): int(r) for v, on, r in zip(frame["variant"], frame["tuned"], frame["rank_argmax"], strict=True)
-    }
-    assert got == {("cut", False): 1, ("other", False): 2, ("cut", True): 1}
+    assert ranks(board(records, None)) == {("cut", False): 1, ("other", False): 2}  # nothing tuned to compare with
+    tuned = {"tuned": True, "variant": "third[lam=2]"}
+    records += grid(make, lambda m, s, target, i: {target: 50}, ("third",), cell=tuned)
+    assert ranks(board(records, None)) == {
+        ("cut", False): 1, ("other", False): 2, ("cut", True): 1, ("third[lam=2]", True): 2
+    }  # fmt: skip
+
+
+def ranks(frame: pd.DataFrame) -> dict[tuple[str, bool], int]:
+    columns = (frame["variant"], frame["tuned"], frame["rank_argmax"])
+    return {(variant, bool(tuned)): int(rank) for variant, tuned, rank in zip(*columns, strict=True)}
 
 
 def test_intervals_cover_what_they_claim_when_seeds_shift_all_pairs_of_a_source() -> None:

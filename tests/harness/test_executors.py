@@ -142,7 +142,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     yield {"out": out, "summary": summary, "notes": seen, "left": left, "total": len(tasks)}
 
 
-slow = pytest.mark.slow
+def slow(test: Any) -> Any:
+    """A real Ray: seconds to start, and never two at once on two cores."""
+    return pytest.mark.slow(pytest.mark.xdist_group("ray")(test))
 
 
 @slow

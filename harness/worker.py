@@ -85,14 +85,9 @@ def _attempt(
         record["parent_checkpoint"] = _load_parent(out, spec["parent"], model)
     card = Card(**{**payload["method"], "params": tuple(payload["method"]["params"])})
     method = load(card, spec["params"] if protect else {})
-    targets = (
-        [d for d in suite.domains if d != spec["source"]]
-        if protect and not spec["targets"]
-        else spec.get("targets", [])
-    )
     parts = {"source": _part(data, suite, spec, spec["source"], "train", device)}
-    if method.needs.target != "none" and protect:
-        pieces = [_part(data, suite, spec, d, "train", device) for d in targets]
+    if protect and spec["targets"]:  # a method that needs no target has none
+        pieces = [_part(data, suite, spec, d, "train", device) for d in spec["targets"]]
         parts["target"] = torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
     # The same stream for every method on one pair and seed: differences between methods are then paired.
     seed = stable_seed(spec["kind"], spec["source"], spec.get("targets", []), spec["seed"])

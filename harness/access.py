@@ -28,12 +28,23 @@ def normalise(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """Each image (n,3,S,S) moved down by its own dy and right by its own dx pixels, (n,) int64; the pixels of the edge
+    are repeated into what is uncovered, so that no border appears which the domain does not have."""
+    pixels = torch.arange(images.shape[-1], device=images.device)
+    rows = (pixels - dy[:, None]).clamp(0, images.shape[-1] - 1)
+    columns = (pixels - dx[:, None]).clamp(0, images.shape[-1] - 1)
+    n, c = (torch.arange(k, device=images.device) for k in images.shape[:2])
+    return images[n[:, None, None, None], c[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+
+
 class DataAccess:
     """The `Access` handed to a method's setup, and the batches of its steps.
 
     `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part; the target's
     is absent for a target-free method. Both domains are shuffled independently, once an epoch, from `generator`'s
-    own stream, and an epoch has min(n_source, n_target) // batch steps (baselines.md A5)."""
+    own stream, and an epoch has min(n_source, n_target) // batch steps (baselines.md A5). Where the recipe has a
+    `shift`, every image served in a batch is moved by up to that many pixels, by a draw of its own."""
 
     def __init__(
         self,
@@ -47,6 +58,7 @@ class DataAccess:
         self.classes, self.image_size = classes, image_size
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.Generator().manual_seed(seed)  # apart, so that a method's draws leave the data order alone
+        self._shift = torch.Generator().manual_seed(seed + 1)  # apart, so that a shift leaves it alone too
         self._method, self._recipe = method.name, recipe
         self._needs = method.needs
         supply = {"source": method.needs.source, "target": method.needs.target}
@@ -86,7 +98,14 @@ class DataAccess:
             parts: dict[str, Tensor] = {}
             for domain, images in self._images.items():
                 rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
-                parts[f"x_{domain[0]}"] = normalise(images[rows])
+                parts[f"x_{domain[0]}"] = normalise(self._moved(images[rows]))
                 if domain in self._labels:
                     parts[f"y_{domain[0]}"] = self._labels[domain][rows]
             yield Batch(self._method, self._needs, parts)
+
+    def _moved(self, images: Tensor) -> Tensor:
+        reach = self._recipe.shift
+        if not reach:
+            return images
+        draws = torch.randint(-reach, reach + 1, (2, len(images)), generator=self._shift).to(images.device)
+        return shifted(images, *draws)

@@ -52,6 +52,7 @@ class Recipe(Strict):
     schedule: Literal["linear", "constant", "exponential"] = Field(
         description="per step: linear to 0, constant, or exponential by 0.999 as the published code of NTL and CUTI"
     )
+    shift: int = Field(0, ge=0, description="pixels each train image is moved by at most, anew every time it is served")
 
 
 class Recipes(Strict):
@@ -103,6 +104,13 @@ class Suite(Strict):
         for i, name in enumerate(self.backbones):
             if name not in self.recipes:
                 raise MisplacedError(("backbones", i), f"backbone {name!r} has no recipe")
+        for name, recipes in self.recipes.items():
+            for stage, recipe in (("train", recipes.train), ("protect", recipes.protect)):
+                if recipe.shift >= self.image_size:
+                    raise MisplacedError(
+                        ("recipes", name, stage, "shift"),
+                        f"a shift of {recipe.shift} moves an image of {self.image_size} pixels out of its own frame",
+                    )
         for i, name in enumerate(self.grid.backbones):
             if name not in self.backbones:
                 raise MisplacedError(("grid", "backbones", i), f"backbone {name!r} is not among the suite's backbones")

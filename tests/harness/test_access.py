@@ -91,6 +91,59 @@ def test_data_order_depends_on_the_seed_alone() -> None:
     assert [b.y_s.tolist() for b in drawn.epoch()] == orders[0]
 
 
+class SourceOnly(Method):
+    name = "probe"
+    needs = Needs(target="none")
+
+
+def textured(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of which no two pixels of a channel are alike, so that a move can be read off."""
+    generator = torch.Generator().manual_seed(0)
+    planes = [torch.randperm(64, generator=generator).view(8, 8) for _ in range(n * 3)]
+    return torch.stack(planes).view(n, 3, 8, 8).to(torch.uint8), torch.arange(n)
+
+
+def moving(shift: int) -> DataAccess:
+    recipe = RECIPE.model_copy(update={"shift": shift})
+    return DataAccess(SourceOnly(), {"source": textured(200)}, recipe, 200, 8, 0)
+
+
+def epoch(access: DataAccess) -> list[tuple[torch.Tensor, int]]:
+    """The images of one epoch as they were served, each with its label, which is its place in `textured`."""
+    return [(x, int(y)) for batch in access.epoch() for x, y in zip(batch.x_s, batch.y_s, strict=True)]
+
+
+def test_a_shift_moves_each_image_by_its_own_draw_and_repeats_the_edge() -> None:
+    images, _ = textured(200)
+    padded = torch.nn.functional.pad(images.float(), (2, 2, 2, 2), mode="replicate").to(torch.uint8)
+    moves = [(y, x) for y in range(5) for x in range(5)]
+    seen = []
+    for served, label in epoch(moving(2)):
+        windows = torch.stack([padded[label, :, y : y + 8, x : x + 8] for y, x in moves])
+        same = (normalise(windows) == served).flatten(1).all(1).nonzero().flatten().tolist()
+        assert len(same) == 1  # one of the 25 moves, in all three channels, and of the image whose label came with it
+        seen += same
+    assert set(seen) == set(range(25))  # both ways and to the full reach: 200 draws miss one of 25 in 1 of 140 seeds
+
+
+def test_a_shift_leaves_the_order_and_the_stored_images_alone() -> None:
+    images, _ = textured(200)
+    plain, access = moving(0), moving(2)
+    still, moved = epoch(plain) + epoch(plain), epoch(access) + epoch(access)
+    assert [y for _, y in still] == [y for _, y in moved]  # in the second epoch too, after the first one's moves
+    assert all(torch.equal(x, normalise(images[[y]])[0]) for x, y in still)
+    assert torch.equal(access.source()[0], normalise(images))
+
+
+def test_shifts_depend_on_the_seed_alone_and_are_drawn_anew_each_epoch() -> None:
+    access, again = moving(2), moving(2)
+    torch.rand(3, generator=again.generator)  # a method's own draws leave them alone
+    first, second = epoch(access), {y: x for x, y in epoch(access)}
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, epoch(again), strict=True))
+    kept = [torch.equal(x, second[y]) for x, y in first]
+    assert sum(kept) < 30  # of 200, where 1 in 25 draws the same move twice
+
+
 def test_normalise_is_the_published_chain() -> None:
     image = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
     wanted = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]

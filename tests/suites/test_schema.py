@@ -86,6 +86,8 @@ def test_good_file(tmp_path):
         ("twins: []", "twins: [uci]", 7, "cannot read pair 'uci'"),
         ("    - uci:print+street", "    - uci:print+uci-m", 26, "pair 'uci:print+uci-m': the suite has no domain"),
         ("    - uci:print+street", "    - uci:print+uci", 26, "pair 'uci:print+uci' names a domain twice"),
+        ("      schedule: c", "      shift: 32\n      schedule: c", 17, "a shift of 32 moves an image of 32 pixels"),
+        ("      schedule: c", "      shift: -1\n      schedule: c", 17, "recipes.convnet.protect.shift: input should"),
         ("backbones: [convnet]\nrec", "backbones: [convnet, vgg11]\nrec", 8, "backbone 'vgg11' has no recipe"),
         ("  backbones: [convnet]", "  backbones: [vgg11]", 23, "backbone 'vgg11' is not among the suite's backbones"),
     ],

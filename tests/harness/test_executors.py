@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -69,6 +70,28 @@ def test_inline_needs_neither_ray_nor_mlflow_nor_pandas() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(environment.ROOT)})
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such knob")
+def test_a_process_that_works_keeps_the_memory_it_frees() -> None:
+    code = """
+import resource, torch
+from harness.executors import load
+def faults():
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        blocks = [torch.ones(2**20) for _ in range(12)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
+faults()
+before = faults()
+load("harness.worker:run_cell")
+faults()
+print(before, faults())
+"""
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=environment.ROOT, text=True)
+    before, after = map(int, told.split())
+    assert after < before / 20, (before, after)
 
 
 def test_errors_are_told_apart_by_their_text() -> None:

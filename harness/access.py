@@ -2,19 +2,22 @@
 
     .venv/bin/pytest tests/harness/test_access.py
 
-A guard against mistakes, not a sandbox. No val, attacker or test image passes through here.
+Where it declares `generated`, it is served what a synthesiser made, drawn anew every epoch; those images go the way of
+real ones: 8 bits, shuffled, moved, normalised. A guard against mistakes, not a sandbox. No val, attacker or test image
+passes through here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from methods import MethodError
-from methods.base import Batch, Method
+from methods.base import REAL, Batch, Method
 from suites.schema import Recipe
 
 # ImageNet's statistics, on digits too: what every code base of the field does (baselines.md A3).
@@ -41,10 +44,12 @@ def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 class DataAccess:
     """The `Access` handed to a method's setup, and the batches of its steps.
 
-    `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part; the target's
-    is absent for a target-free method. Both domains are shuffled independently, once an epoch, from `generator`'s
-    own stream, and an epoch has min(n_source, n_target) // batch steps (baselines.md A5). Where the recipe has a
-    `shift`, every image served in a batch is moved by up to that many pixels, by a draw of its own."""
+    `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part; what is not
+    served from disk is absent. `inputs` maps the synthesisers that the method named to their trained modules, `count`
+    is how many images an epoch draws of a generated source: as many as f_s was trained on. Both domains are shuffled
+    independently, once an epoch, from `generator`'s own stream, and an epoch has min(n_source, n_target) // batch steps
+    (baselines.md A5). Where the recipe has a `shift`, every image served in a batch is moved by up to that many pixels,
+    by a draw of its own."""
 
     def __init__(
         self,
@@ -54,16 +59,20 @@ class DataAccess:
         classes: int,
         image_size: int,
         seed: int,
+        inputs: Mapping[str, Any] | None = None,
+        count: int = 0,
     ) -> None:
         self.classes, self.image_size = classes, image_size
+        self.inputs: Mapping[str, Any] = dict(inputs or {})
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.Generator().manual_seed(seed)  # apart, so that a method's draws leave the data order alone
         self._shift = torch.Generator().manual_seed(seed + 1)  # apart, so that a shift leaves it alone too
-        self._method, self._recipe = method.name, recipe
+        self._draw = torch.Generator().manual_seed(seed + 2)
+        self._method, self._recipe, self._count = method.name, recipe, count
         self._needs = method.needs
-        supply = {"source": method.needs.source, "target": method.needs.target}
-        self._images = {d: images for d, (images, _) in parts.items() if supply[d] != "none"}
-        self._labels = {d: labels for d, (_, labels) in parts.items() if supply[d] == "labelled"}
+        self._supply = {"source": method.needs.source, "target": method.needs.target}
+        self._images = {d: images for d, (images, _) in parts.items() if self._supply[d] in REAL}
+        self._labels = {d: labels for d, (_, labels) in parts.items() if self._supply[d] == "labelled"}
 
     def source(self) -> tuple[Tensor, Tensor | None]:
         return self._whole("source")
@@ -79,29 +88,55 @@ class DataAccess:
             )
         return normalise(self._images[domain]), self._labels.get(domain)
 
-    def optimizer(self, parameters: Iterable[nn.Parameter], lr: float | None = None) -> Optimizer:
+    def optimizer(
+        self, parameters: Iterable[nn.Parameter], lr: float | None = None, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> Optimizer:
         r = self._recipe
         rate = r.lr if lr is None else lr
         if r.optimizer == "sgd":
             return SGD(parameters, lr=rate, momentum=r.momentum, weight_decay=r.weight_decay)
-        return Adam(parameters, lr=rate, weight_decay=r.weight_decay)
+        return Adam(parameters, lr=rate, betas=betas, weight_decay=r.weight_decay)
+
+    @property
+    def batch(self) -> int:
+        """Images a step and domain."""
+        return self._recipe.batch
 
     @property
     def steps_per_epoch(self) -> int:
-        return min((len(images) // self._recipe.batch for images in self._images.values()), default=0)
+        served = [len(images) for images in self._images.values()]
+        if "generated" in self._supply.values() or not served:
+            served.append(len(self._images.get("source", ())) or self._count)
+        return min(served) // self._recipe.batch
 
     def epoch(self) -> Iterator[Batch]:
         """One epoch's batches, each of `recipe.batch` images per declared domain."""
-        device = next(iter(self._images.values())).device
-        orders = {d: torch.randperm(len(x), generator=self._order).to(device) for d, x in self._images.items()}
+        images, labels = {**self._images}, {**self._labels}
+        if self._supply["source"] == "generated":
+            images["source"], labels["source"] = self._made("draw", self._count)
+        if self._supply["target"] == "generated":
+            images["target"], labels["target"] = self._made("neighbours", images["source"], labels["source"])
+        orders = {d: torch.randperm(len(x), generator=self._order).to(x.device) for d, x in images.items()}
         for step in range(self.steps_per_epoch):
             parts: dict[str, Tensor] = {}
-            for domain, images in self._images.items():
+            for domain, held in images.items():
                 rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
-                parts[f"x_{domain[0]}"] = normalise(self._moved(images[rows]))
-                if domain in self._labels:
-                    parts[f"y_{domain[0]}"] = self._labels[domain][rows]
+                parts[f"x_{domain[0]}"] = normalise(self._moved(held[rows]))
+                if domain in self._images:
+                    parts[f"rows_{domain[0]}"] = rows
+                if domain in labels:
+                    parts[f"y_{domain[0]}"] = labels[domain][rows]
             yield Batch(self._method, self._needs, parts)
+
+    def _made(self, how: str, *given: Any) -> tuple[Tensor, Tensor]:
+        """Images uint8 and labels that the one input which can `draw` (or make `neighbours`) gives."""
+        able = [module for module in self.inputs.values() if hasattr(module, how)]
+        if len(able) != 1:
+            raise MethodError(
+                f"{self._method} declares generated images, but {len(able)} of its inputs "
+                f"({', '.join(self.inputs) or 'none'}) can {how}: name one such synthesiser in `inputs`"
+            )
+        return getattr(able[0], how)(*given, generator=self._draw)
 
     def _moved(self, images: Tensor) -> Tensor:
         reach = self._recipe.shift

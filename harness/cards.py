@@ -32,6 +32,7 @@ class Card:
     """A method as planning sees it; `params` holds name, type, choices, optional, default, meaning, source each."""
 
     name: str
+    kind: str  # the kind of its cells: protect | synth
     version: int
     scenario: str
     target: str
@@ -40,6 +41,7 @@ class Card:
     fidelity: str
     start: str
     smallest_tap: int
+    inputs: tuple[str, ...]  # synthesisers it is served by
     summary: str
     params: tuple[dict[str, Any], ...]
     file: str
@@ -56,6 +58,8 @@ class Card:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
             values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
+        if self.inputs and values["start"] == "init":
+            raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
 
 
@@ -79,6 +83,11 @@ def _typed(spec: dict[str, Any], raw: Any, what: str) -> Any:
         return {"float": float, "str": str}[spec["type"]](raw)
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{what} must be a {spec['type']}, got {raw!r}") from None
+
+
+def card_of(said: dict[str, Any]) -> Card:
+    """A card out of its JSON, which knows no tuples."""
+    return Card(**{**said, "params": tuple(said["params"]), "inputs": tuple(said["inputs"])})
 
 
 def cards(extra: tuple[str, ...] = ()) -> dict[str, Card]:
@@ -136,7 +145,7 @@ def _read(path: Path) -> list[Card]:
         try:
             cached = json.loads(place.read_text())
             if all(c["sha256"] == digest and c["file"] == str(path) for c in cached):
-                return [Card(**{**c, "params": tuple(c["params"])}) for c in cached]
+                return [card_of(c) for c in cached]
         except (OSError, ValueError, TypeError, KeyError):
             continue
     made = [_card(cls, path, digest) for cls in _classes(str(path))]
@@ -195,11 +204,14 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
             raise UsageError(
                 f"{path}: param {p['name']} of {cls.name} does not say its meaning and source: use param()"
             )
+    from methods.synthesis import Synthesiser
+
     module = sys.modules[cls.__module__]
     return Card(
-        name=cls.name, version=cls.version, scenario=cls.needs.scenario,
-        target=cls.needs.target, source=cls.needs.source,
+        name=cls.name, kind="synth" if issubclass(cls, Synthesiser) else "protect", version=cls.version,
+        scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source,
         control=cls.control, fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap,
+        inputs=tuple(cls.inputs),
         summary=(module.__doc__ or "").strip().split("\n")[0], params=params, file=str(path), sha256=digest,
         qualname=cls.__qualname__,
     )  # fmt: skip

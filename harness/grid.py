@@ -22,6 +22,8 @@ from harness.cards import Card, cards, find
 from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
 from suites import SuiteError, backbones, schema
 
+SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
+
 
 class GridPart(schema.Strict):
     """What to run on one suite; whatever is left out is the suite's own default grid."""
@@ -81,6 +83,7 @@ class Part:
     split_seed: int
     score: str
     timeout: float | None
+    synthesis: dict[str, tuple[Card, dict[str, Any]]]  # every synthesiser, with the suite's params
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,16 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
     if filters.methods and filters.backbones:
         for v in variants:
             errors += [reason for net in nets if (reason := unfit(v.card, net, suite))]
+    synthesis = dict(collect(lambda c: _synthesiser(c, suite), (c for c in known.values() if c.kind == "synth")))
+    makers = {name: known[name] for name in synthesis}
+    collect(lambda name: find(name, makers, f"{suite.suite}.yaml, synthesis"), suite.synthesis)
     if errors:
         raise UsageError("\n".join(dict.fromkeys(errors)))
     unique = {v.name: v for v in sorted(variants, key=lambda v: v.tuned)}  # tuned says more, so it names the cell
     return Part(
         suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(dict.fromkeys(pairs)),
         tuple(dict.fromkeys(s for group in seeds for s in group)),
-        suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout,
+        suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout, synthesis,
     )  # fmt: skip
 
 
@@ -162,6 +168,9 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) 
     if not match:
         raise UsageError(f"{where}: cannot read method {text!r}: write NAME or NAME[param=value,...]")
     card = find(match[1].strip(), known, where)
+    if card.kind != "protect":
+        users = ", ".join(sorted(c.name for c in known.values() if card.name in c.inputs))
+        raise UsageError(f"{where}: {card.name} is a synthesiser, not a method; used by {users or 'no method here'}")
     if (match[2] or "").strip() == "tuned":
         if card.name not in suite.tuned:
             raise UsageError(f"{where}: {suite.suite} lists no tuned settings for {card.name}")
@@ -179,6 +188,8 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) 
 
 def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
     """Why a method cannot run on a backbone at this image size, or None."""
+    if card.inputs and suite.recipes[backbone].synth is None:
+        return f"{card.name} needs {', '.join(card.inputs)}, and {suite.suite} has no synth recipe for {backbone}"
     tap = backbones.card(backbone).last_tap(suite.image_size)
     if tap < card.smallest_tap:
         return (
@@ -233,14 +244,31 @@ def expand(grid: Grid, fingerprints: dict[tuple[str, int], dict[str, str]]) -> l
                     train = _train(part, prints, backbone, source, seed)
                     cells.setdefault(train.key, train)
                     for v in part.variants:
-                        free = v.card.target == "none"
+                        free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
+                        inputs = [] if unfit(v.card, backbone, part.suite) else _inputs(part, train, v.card, cells)
                         for targets in wanted:
-                            cell = _protect(part, train, v, targets)
+                            cell = _protect(part, train, v, targets, inputs)
                             held = cells.setdefault(cell.key, cell)
                             if v.tuned and not held.meta["tuned"]:
                                 cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
     return list(cells.values())
+
+
+def _synthesiser(card: Card, suite: schema.Suite) -> tuple[str, tuple[Card, dict[str, Any]]]:
+    return card.name, (card, card.check(suite.synthesis.get(card.name, {}), f"{suite.suite}.yaml, synthesis"))
+
+
+def _inputs(part: Part, train: Cell, card: Card, cells: dict[str, Cell]) -> list[Cell]:
+    """The synth cells that a method or synthesiser hangs on, added to `cells` before it."""
+    made = []
+    for name in card.inputs:
+        if name not in part.synthesis:
+            raise UsageError(f"{card.name} names the input {name!r}, which no file defines")
+        synthesiser, params = part.synthesis[name]
+        cell = _synth(part, train, synthesiser, params, _inputs(part, train, synthesiser, cells))
+        made.append(cells.setdefault(cell.key, cell))
+    return made
 
 
 def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) -> float:
@@ -269,21 +297,44 @@ def _train(part: Part, prints: dict[str, str], backbone: str, source: str, seed:
     return Cell(spec, meta, asdict(trainer), suite.model_dump(mode="json"), cost, part.timeout)
 
 
-def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...]) -> Cell:
+def _synth(part: Part, train: Cell, card: Card, params: dict[str, Any], inputs: list[Cell]) -> Cell:
+    suite, backbone = part.suite, train.meta["backbone"]
+    recipe = suite.recipes[backbone].synth
+    assert recipe is not None  # unfit() has asked
+    above = [c.key for c in inputs]
+    spec = {
+        **train.spec, "kind": "synth", "recipe": recipe.model_dump(), "method": card.name,
+        "method_version": card.version, "params": params, "targets": [], "parent": train.key, "inputs": above,
+    }  # fmt: skip
+    meta = {
+        **train.meta, "kind": "synth", "parent": train.key, "inputs": above, "method": card.name, "variant": card.name,
+        "method_version": card.version, "fidelity": card.fidelity, "start": "source", "params": params,
+        "scenario": card.scenario,
+    }  # fmt: skip
+    cost = SYNTH_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    cards_above = tuple(c.method for c in inputs)
+    return Cell(spec, meta, asdict(card), train.suite, cost, part.timeout, cards_above)
+
+
+def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], inputs: list[Cell]) -> Cell:
     suite, backbone = part.suite, train.meta["backbone"]
     recipe = suite.recipes[backbone].protect
     spec = {
         **train.spec, "kind": "protect", "recipe": recipe.model_dump(), "method": v.card.name,
         "method_version": v.card.version, "params": v.params, "targets": list(targets),
-        "parent": train.key, "inputs": [],
+        "parent": train.key, "inputs": [c.key for c in inputs],
     }  # fmt: skip
     meta = {
-        **train.meta, "kind": "protect", "parent": train.key, "method": v.card.name, "variant": v.name,
+        **train.meta, "kind": "protect", "parent": train.key, "inputs": [c.key for c in inputs],
+        "method": v.card.name, "variant": v.name,
         "method_version": v.card.version, "fidelity": v.card.fidelity, "control": v.card.control, "tuned": v.tuned,
         "start": v.params["start"], "params": v.params, "scenario": v.card.scenario, "targets": list(targets),
     }  # fmt: skip
-    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + bool(targets))
-    return Cell(spec, meta, asdict(v.card), train.suite, cost, part.timeout, unfit(v.card, backbone, suite))
+    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + (v.card.target != "none"))
+    cards_above = tuple(c.method for c in inputs)
+    return Cell(
+        spec, meta, asdict(v.card), train.suite, cost, part.timeout, cards_above, unfit(v.card, backbone, suite)
+    )
 
 
 def _text(value: Any) -> str:

@@ -33,14 +33,14 @@ class Plan:
     stale: dict[str, list[str]] = field(default_factory=dict)  # new key -> spec fields that changed since a done cell
 
     def status(self, cell: Cell) -> str:
-        """new | done | failed | stale | blocked (its parent failed) | skipped (undefined on this backbone)"""
+        """new | done | failed | stale | blocked (a cell above failed) | skipped (undefined on this backbone)"""
         record = self.winners.get(cell.key)
         if record is not None and record["status"] not in RERUN:
             return "done" if record["status"] == "ok" else "failed"
-        above = self.winners.get(cell.meta["parent"])
+        above = [self.winners.get(key) for key in (cell.meta["parent"], *cell.meta["inputs"])]
         if cell.skip:
             return "skipped"
-        if above is not None and above["status"] not in ("ok", *RERUN):
+        if any(record is not None and record["status"] not in ("ok", *RERUN) for record in above):
             return "blocked"
         return "stale" if cell.key in self.stale else "new"
 
@@ -85,20 +85,24 @@ class Plan:
         return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
 
     def tasks(self, retry: bool = False) -> list[Task]:
-        """What the driver gets. `parent` is named only while it still has to run."""
+        """What the driver gets. `parent` and `inputs` are named only while they still have to run."""
         chosen = self.todo(retry)
         waiting = {c.key for c in chosen}
         return [
             Task(
                 key=c.key,
                 parent=c.meta["parent"] if c.meta["parent"] in waiting else None,
+                inputs=tuple(key for key in c.meta["inputs"] if key in waiting),
                 label=c.label,
                 cost=c.cost,
                 timeout=c.timeout,
-                payload={"label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite},
+                payload={
+                    "label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite,
+                    "synthesisers": c.synthesisers,
+                },
             )
             for c in chosen
-        ]
+        ]  # fmt: skip
 
 
 def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str, Any]:

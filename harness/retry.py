@@ -29,9 +29,9 @@ def retry(directory: str, filters: Filters, options: api.Options) -> int:
     definitions = (store.plan() or {}).get("suites", {})
     winners = store.winners()
     failed = [r for r in winners.values() if r["status"] != "ok" and chosen(r["cell"], filters)]
-    parents = {r["cell"]["parent"] for r in failed} - {r["key"] for r in failed}
+    parents = {key for r in failed for key in (r["cell"]["parent"], *r["cell"]["inputs"])} - {r["key"] for r in failed}
     failed += [winners[p] for p in parents if p in winners and winners[p]["status"] != "ok"]
-    made = Plan(tuple(_cell(r, known, definitions) for r in failed), winners)
+    made = Plan(tuple(_cell(r, known, definitions, winners) for r in failed), winners)
     tasks = made.tasks(retry=True)
     if not tasks:
         say(f"nothing to do: no failed cells in {api.show(store.out)}")
@@ -39,7 +39,9 @@ def retry(directory: str, filters: Filters, options: api.Options) -> int:
     return api.complete(made, store, tasks, options)
 
 
-def _cell(record: dict[str, Any], known: dict[str, Card], definitions: dict[str, Any]) -> Cell:
+def _cell(
+    record: dict[str, Any], known: dict[str, Card], definitions: dict[str, Any], winners: dict[str, dict[str, Any]]
+) -> Cell:
     """The cell a record stands for; UsageError when its method is gone or has moved on."""
     spec, meta = record["spec"], record["cell"]
     card = known.get(meta["method"] or "continue")
@@ -54,4 +56,5 @@ def _cell(record: dict[str, Any], known: dict[str, Card], definitions: dict[str,
     )
     cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
-    return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, skip)
+    above = tuple(asdict(known[winners[key]["cell"]["method"]]) for key in spec["inputs"])
+    return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)

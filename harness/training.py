@@ -65,7 +65,7 @@ def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) ->
         if not math.isfinite(loss):
             raise Diverged(f"loss is {loss} in epoch {epoch + 1}")
         yield {"done": (epoch + 1) / recipe.epochs, "note": f"epoch {epoch + 1}/{recipe.epochs}, loss {loss:.3f}"}
-    yield Fitted(_plain(method, shapes), curves, _flags(curves, access.classes))
+    yield Fitted(_plain(method, shapes), curves, [*method.flags, *_flags(curves, access.classes)])
 
 
 def _epoch(
@@ -97,7 +97,7 @@ def _plain(method: Method, shapes: dict[str, torch.Size]) -> nn.Module:
     model = method.finish()
     if not isinstance(model, nn.Module):
         raise MethodError(f"{method.name}.finish() must return a torch module, got {type(model).__name__}")
-    if {k: v.shape for k, v in model.state_dict().items()} != shapes:
+    if method.plain and {k: v.shape for k, v in model.state_dict().items()} != shapes:
         raise MethodError(f"{method.name}.finish() returned a network with other parameters than it was given")
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         raise MethodError(f"{method.name}.finish() left hooks on the network")

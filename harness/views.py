@@ -44,7 +44,7 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
     statuses = [s for s, cells in made.by_status.items() if cells]
     lines = [f"{name}: {len(made.cells)} cells, in {api.show(store.out)}", ""]
     lines.append(f"{'':<10}" + "".join(f"{s:>9}" for s in statuses))
-    for kind in ("train", "protect"):
+    for kind in dict.fromkeys(c.meta["kind"] for c in made.cells):
         lines.append(f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses))
     lines.append("")
     for method, n in made.edited.items():
@@ -88,6 +88,11 @@ def status(directory: str, filters: Filters) -> dict[str, Any]:
         "directory": api.show(store.out),
         "counts": {k: v for k, v in counts.items() if v},
         "drivers": store.other_drivers(),
+        "generated": [
+            {"label": label(r["cell"]), "quality": r["quality"], "picture": r["picture"]}
+            for r in rows
+            if r.get("quality")
+        ],
         "failures": [
             {
                 "label": label(r["cell"]),
@@ -107,12 +112,24 @@ def status_text(facts: dict[str, Any]) -> str:
         running = driver.get("running", [])
         lines.append(f"running: driver {driver.get('host')}.{driver.get('pid')}, {len(running)} cells in flight")
         lines += [f"  {cell['label']}: {cell['note']}" for cell in running]
+    for made in facts["generated"]:
+        lines.append(f"generated: {made['label']}: {_worth(made['quality'])}")
+        lines.append(f"    {facts['directory']}/{made['picture']}" if made["picture"] else "")
     for f in facts["failures"]:
         lines += [f"{f['status']}: {f['label']}: {f['error']}", *(f"    {line}" for line in f["tail"])]
         lines.append(f"    {facts['directory']}/{f['log']}" if f["log"] else "")
     if facts["failures"]:
         lines.append(f"next: mapbench retry {facts['directory']}")
     return "\n".join(line for line in lines if line)
+
+
+def _worth(quality: dict[str, float]) -> str:
+    """What a judge who never helped to make them says of a synthesiser's images (harness/quality.py)."""
+    return (
+        f"a judge accepts {quality['judge']:.0%} (of real images {quality['judge_real']:.0%}); "
+        f"within-class diversity against real {quality['diversity']:.2f} in pixels, "
+        f"{quality['diversity_judge']:.2f} to the judge"
+    )
 
 
 def board(directory: str, filters: Filters, score: str, html: str | None, form: str | None) -> int:
@@ -152,7 +169,7 @@ def _filtered(store: Store, filters: Filters, score: str) -> Any:
 def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Rows for `mapbench list`."""
     if what == "methods":
-        return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.control, c.name))]
+        return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.kind, c.control, c.name))]
     if what == "backbones":
         return [
             {"name": n, "stride": c.stride, "gflop32": c.gflop32, "source": c.source}
@@ -179,8 +196,9 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
         return "\n".join(f"{r['name']:<14}{r['source']}" for r in rows)
     lines = []
     for r in rows:
+        aside = " (control)" if r["control"] else " (synthesiser)" if r["kind"] == "synth" else ""
         lines += [
-            f"{r['name']}{' (control)' if r['control'] else ''}",
+            f"{r['name']}{aside}",
             f"    {r['summary']}",
             f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}",
         ]

@@ -16,21 +16,21 @@ import uuid
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, environment
+from harness import UsageError, environment, quality
 from harness.access import DataAccess
-from harness.cards import Card, load
+from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
 from harness.executors import is_oom, is_sticky
-from harness.training import Diverged, Fitted, fit, logits
-from results import metrics, records
+from harness.scoring import parquet, part_of, score
+from harness.training import Diverged, Fitted, fit
+from methods.base import REAL
+from results import records
 from suites import backbones, cache, schema
 
 PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
@@ -39,7 +39,8 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out` and `data` (directories); `payload` has `label`, `spec`, `cell`, `suite` and `method` (a card).
+    `context` has `out` and `data` (directories); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a card) and
+    `synthesisers` (the cards of its inputs).
     A failure of the cell is a record too; only a failure to write the record is raised."""
     out, key = Path(context["out"]), key_of(payload["spec"])
     name = f"{key}.{attempt}"
@@ -47,9 +48,10 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
     log_path.parent.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "schema": 1, "key": key, "attempt": attempt, "uuid": uuid.uuid4().hex[:8], "status": "ok",
-        "spec": payload["spec"], "cell": payload["cell"], "parent_checkpoint": None, "flags": [], "error": None,
-        "started": time.time(), "environment": {**environment.provenance(), "device": _device_name()},
-        "accuracy": [], "curves": {}, "checkpoint": None, "checkpoint_sha256": None, "predictions": None,
+        "spec": payload["spec"], "cell": payload["cell"], "parent_checkpoint": None, "input_checkpoints": [],
+        "flags": [], "error": None, "started": time.time(),
+        "environment": {**environment.provenance(), "device": _device_name()}, "accuracy": [], "curves": {},
+        "checkpoint": None, "checkpoint_sha256": None, "predictions": None, "quality": {}, "picture": None,
         "log": str(log_path.relative_to(out)),
     }  # fmt: skip
     record["environment"]["method_sha256"] = payload["method"]["sha256"]
@@ -77,22 +79,27 @@ def _attempt(
     spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
     suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    protect = spec["kind"] == "protect"
+    train = spec["kind"] == "train"
     model = backbones.build(
         spec["backbone"], spec["classes"], spec["image_size"], stable_seed("init", spec["backbone"], spec["seed"])
     ).to(device)
-    if protect and spec["params"]["start"] == "source":
-        record["parent_checkpoint"] = _load_parent(out, spec["parent"], model)
-    card = Card(**{**payload["method"], "params": tuple(payload["method"]["params"])})
-    method = load(card, spec["params"] if protect else {})
-    parts = {"source": _part(data, suite, spec, spec["source"], "train", device)}
-    if protect and spec["targets"]:  # a method that needs no target has none
-        pieces = [_part(data, suite, spec, d, "train", device) for d in spec["targets"]]
+    if not train and spec["params"]["start"] == "source":
+        state, record["parent_checkpoint"] = _trained(out, spec["parent"])
+        model.load_state_dict(state)
+    method = load(card_of(payload["method"]), {} if train else spec["params"])
+    parts = {}
+    if method.needs.source in REAL:
+        parts["source"] = part_of(data, suite, spec, spec["source"], "train", device)
+    if not train and spec["targets"]:  # a method that needs no target has none
+        pieces = [part_of(data, suite, spec, d, "train", device) for d in spec["targets"]]
         parts["target"] = torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+    inputs, record["input_checkpoints"], flags = _inputs(out, payload, device)
     # The same stream for every method on one pair and seed: differences between methods are then paired.
     seed = stable_seed(spec["kind"], spec["source"], spec.get("targets", []), spec["seed"])
     torch.manual_seed(seed)
-    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed)
+    # how many images f_s was trained on: whoever has the model may know that much
+    count = cache.manifest(suite, data, spec["split_seed"], spec["source"])["parts"]["train"]["count"]
+    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count)
     with redirect_stdout(log), redirect_stderr(log):
         fitted, last = None, 0.0
         for event in fit(method, model, access, recipe):
@@ -104,86 +111,59 @@ def _attempt(
                 last = time.time()
                 yield {"type": "progress", **event}
     assert fitted is not None
-    record["curves"], record["flags"] = fitted.curves, fitted.flags
-    record["accuracy"], table = _score(fitted.model, data, suite, spec, device)
+    record["curves"], record["flags"] = fitted.curves, list(dict.fromkeys([*flags, *fitted.flags]))
     stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
-    record["predictions"] = _write(out, f"predictions/{stem}.parquet", _parquet(table))
+    if spec["kind"] == "synth":
+        record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
+        if picture:
+            record["picture"] = _write(out, f"pictures/{stem}.png", picture)
+    else:
+        record["accuracy"], table = score(fitted.model, data, suite, spec, device)
+        record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
     blob = _safetensors(fitted.model)
     record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
     record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
 
 
-RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts of domains on the device, as uint8
+def _inputs(
+    out: Path, payload: dict[str, Any], device: torch.device
+) -> tuple[dict[str, nn.Module], list[str], list[str]]:
+    """The synthesisers that a cell hangs on, trained and frozen; their checkpoints' sha256; their flags."""
+    spec, found, sums, flags = payload["spec"], {}, [], []
+    for key, said in zip(spec.get("inputs", ()), payload["synthesisers"], strict=True):
+        card, winner = card_of(said), _winner(out, key)
+        module = load(card, winner["spec"]["params"]).blank(spec["classes"], spec["image_size"]).to(device)
+        state, sha256 = _trained(out, key)
+        module.load_state_dict(state)
+        found[card.name] = module.eval().requires_grad_(False)
+        sums.append(sha256)
+        flags += winner["flags"]
+    return found, sums, flags
 
 
-def _part(
-    data: Path, suite: schema.Suite, spec: dict[str, Any], domain: str, part: str, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker."""
-    key = (spec["domains"][domain], part, str(device))
-    if key not in RESIDENT:
-        read = cache.read(suite, data, spec["split_seed"], domain, part)
-        images, labels = (torch.from_numpy(np.array(a)).to(device) for a in (read.images, read.labels))
-        RESIDENT[key] = images, labels
-    return RESIDENT[key]
-
-
-def _load_parent(out: Path, parent: str, model: nn.Module) -> str:
-    """Weights of f_s into `model`; returns the checkpoint's sha256. The first ok record of a key wins, always."""
+def _trained(out: Path, key: str) -> tuple[dict[str, Tensor], str]:
+    """The state_dict that a cell above ended with, and the checkpoint's sha256."""
     from safetensors.torch import load as parse
 
-    winner = records.winners(records.read_key(out, parent)).get(parent)
+    winner = _winner(out, key)
+    blob = _checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])
+    return parse(blob), str(winner["checkpoint_sha256"])
+
+
+def _winner(out: Path, key: str) -> dict[str, Any]:
+    """The record that stands for a cell above. The first ok record of a key wins, always."""
+    winner = records.winners(records.read_key(out, key)).get(key)
     if winner is None or winner["status"] != "ok":
-        raise UsageError(f"the source model {parent[:12]} has no ok record in {out}")
-    state = _checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])
-    model.load_state_dict(parse(state))
-    return str(winner["checkpoint_sha256"])
+        raise UsageError(f"the cell above, {key[:12]}, has no ok record in {out}")
+    return winner
 
 
-@lru_cache(maxsize=8)  # source models are shared by many cells
+@lru_cache(maxsize=8)  # source models and generators are shared by many cells
 def _checkpoint(path: str, sha256: str) -> bytes:
     blob = Path(path).read_bytes()
     if hashlib.sha256(blob).hexdigest() != sha256:
-        raise UsageError(f"{path} is damaged: delete the source model's record to train it again")
+        raise UsageError(f"{path} is damaged: delete its record to train it again")
     return blob
-
-
-def _score(
-    model: nn.Module, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Accuracy rows of every domain, and the kept predictions. Both probes are fitted on the attacker's part."""
-    rows, columns = [], []
-    for domain in suite.domains:
-        fit_x, fit_y = _part(data, suite, spec, domain, "attacker", device)
-        x, y = _part(data, suite, spec, domain, spec["score"], device)
-        fit_logits, out = logits(model, fit_x).numpy(), logits(model, x).numpy()
-        fit_labels, labels, predicted = fit_y.cpu().numpy(), y.cpu().numpy(), out.argmax(1)
-        confusion = metrics.confusion(labels, predicted, spec["classes"])
-        rows.append({
-            "domain": domain, "part": spec["score"], "correct": int(confusion.trace()), "total": len(labels),
-            "balanced": metrics.balanced(confusion),
-            "matched": metrics.matched(fit_logits.argmax(1), fit_labels, predicted, labels, spec["classes"]),
-            "decoded": metrics.decoded(fit_logits, fit_labels, out, labels),
-            "confusion": confusion.tolist(),
-        })  # fmt: skip
-        columns.append({"domain": [domain] * len(labels), "label": labels, "predicted": predicted})
-    table = {
-        "domain": [domain for c in columns for domain in c["domain"]],
-        "part": [spec["score"]] * sum(len(c["label"]) for c in columns),
-        "index": np.concatenate([np.arange(len(c["label"])) for c in columns]),
-        "label": np.concatenate([c["label"] for c in columns]).astype(np.int16),
-        "predicted": np.concatenate([c["predicted"] for c in columns]).astype(np.int16),
-    }
-    return rows, table
-
-
-def _parquet(table: dict[str, Any]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = BytesIO()
-    pq.write_table(pa.table(table), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _safetensors(model: nn.Module) -> bytes:

@@ -8,7 +8,7 @@ pass, schedule, evaluation, logging and checkpoints are harness/training.py's, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -19,7 +19,8 @@ from torch.optim import Optimizer
 
 from methods import MethodError
 
-Supply = Literal["labelled", "unlabelled", "none"]
+Supply = Literal["labelled", "unlabelled", "generated", "none"]
+REAL = ("labelled", "unlabelled")  # what is real data; `generated` is made by the synthesisers a method names
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Needs:
 
     @property
     def scenario(self) -> str:
-        """As printed on the board; methods are ranked only within one scenario."""
-        return f"{self.source} source, {self.target} target".replace("none ", "no ")
+        """As printed on the board; methods are ranked only within one scenario. Made-up images are no data."""
+        real = [supply if supply in REAL else "no" for supply in (self.source, self.target)]
+        return f"{real[0]} source, {real[1]} target"
 
 
 def param(default: Any, meaning: str, source: str) -> Any:
@@ -43,7 +45,9 @@ def param(default: Any, meaning: str, source: str) -> Any:
 class Batch:
     """One step's images and labels: x_s (B,3,S,S) float32 normalised, y_s (B,) int64, and x_t, y_t of the target.
 
-    A part the method did not declare in `needs` is not there, and asking for it is a MethodError.
+    rows_s and rows_t (B,) are the images' places in their train part, for what a method worked out per image in setup.
+    A part the method did not declare in `needs` is not there, and asking for it is a MethodError. Generated images
+    carry the labels they were made for.
     """
 
     def __init__(self, method: str, needs: Needs, parts: dict[str, Tensor]) -> None:
@@ -58,6 +62,10 @@ class Batch:
                 "declare it in `needs` (and so change scenario) or do without"
             ) from None
 
+    def labelled(self, y_t: Tensor) -> Batch:
+        """The same batch with target labels of the method's own making, (B,) int64."""
+        return Batch(self._method, self._needs, {**self._parts, "y_t": y_t})
+
     @property
     def joint(self) -> Tensor:
         """[x_s; x_t], (2B,3,S,S). One pass over both, because two train-mode passes let BatchNorm tell the domains
@@ -71,6 +79,11 @@ class Access(Protocol):
     classes: int
     image_size: int
     generator: torch.Generator
+    inputs: Mapping[str, Any]  # the trained synthesisers that the method named in `inputs`, frozen, by name
+
+    @property
+    def batch(self) -> int:
+        """Images a step and domain, by the recipe."""
 
     def source(self) -> tuple[Tensor, Tensor | None]:
         """All source train images (n,3,S,S), normalised, and labels if declared; MethodError when not declared."""
@@ -78,8 +91,11 @@ class Access(Protocol):
     def target(self) -> tuple[Tensor, Tensor | None]:
         """All target train images, and labels if declared; MethodError when not declared."""
 
-    def optimizer(self, parameters: Iterable[nn.Parameter], lr: float | None = None) -> Optimizer:
-        """The recipe's optimiser, the same for every method that trains weights; `lr` None means the recipe's."""
+    def optimizer(
+        self, parameters: Iterable[nn.Parameter], lr: float | None = None, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> Optimizer:
+        """The recipe's optimiser, the same for every method that trains weights; `lr` None means the recipe's. `betas`
+        are Adam's, and for generators."""
 
 
 class Method:
@@ -88,9 +104,13 @@ class Method:
     name: ClassVar[str]
     version: ClassVar[int] = 1  # bump when its numbers change: it is part of every cell's key
     needs: ClassVar[Needs] = Needs()
+    inputs: ClassVar[
+        tuple[str, ...]
+    ] = ()  # synthesisers (methods/synthesis) whose images stand for what is `generated`
     control: ClassVar[bool] = False  # a trivial rule that a method has to beat
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
+    plain: ClassVar[bool] = True  # finish() gives a network of the shape that setup() got
     smallest_tap: ClassVar[int] = 1  # least height and width of a backbone's last tap, in pixels
 
     @dataclass(frozen=True)
@@ -99,6 +119,7 @@ class Method:
 
     def __init__(self, params: Any = None) -> None:
         self.params: Any = params if params is not None else self.Params()
+        self.flags: list[str] = []  # what a reader of the board must know of this run
 
     def setup(self, model: nn.Module, access: Access) -> None:
         """Take the model (in train mode, a copy of f_s or of the initial net). Default: train all its weights."""

@@ -10,6 +10,7 @@ its stored statistics and dropout is off, because what is learned is a fixed sub
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +64,19 @@ class SAMap(Method):
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         p, half = self.params, len(batch.x_s)
         masked = {n: Masked.apply(s, self.weights[n]) for n, s in self.scores.items()}
-        logits = functional_call(self.model, masked, (batch.joint,))
-        source = kl(logits[:half], batch.y_s, p.kl_reduction).mean()
+
+        def pruned(images: Tensor) -> Tensor:
+            return functional_call(self.model, masked, (images,))  # type: ignore[no-any-return]
+
+        logits = pruned(batch.joint)
+        source = self.source_loss(logits[:half], batch, pruned)
         target = kl(logits[half:], batch.y_t, p.kl_reduction)
         loss = source - capped(target, p.lam, p.alpha, p.cap)
         return loss, {"source": source.detach(), "target_ce": kl(logits[half:].detach(), batch.y_t).mean()}
+
+    def source_loss(self, logits: Tensor, batch: Batch, pruned: Callable[[Tensor], Tensor]) -> Tensor:
+        """What keeps the source, a scalar: of the pruned net's logits for x_s, and of whatever else it is asked."""
+        return kl(logits, batch.y_s, self.params.kl_reduction).mean()
 
     def masks(self) -> dict[str, Tensor]:
         """The learned masks, bool, by weight name. A weight of exactly 0 counts as pruned: it is."""

@@ -214,8 +214,8 @@ def parent_of(
 def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
     """Keys of the cells that are not stale, out of winners by key.
 
-    Of cells that are identical but for VERSION_FIELDS the newest finished one is current. A cell whose parent is stale
-    is stale as well, however new: its "before" belongs to an older version.
+    Of cells that are identical but for VERSION_FIELDS the newest finished one is current. A cell whose parent or input
+    is stale is stale as well, however new: its "before" belongs to an older version.
     """
     newest: dict[str, dict[str, Any]] = {}
     for record in chosen.values():
@@ -227,7 +227,8 @@ def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
     alive = {record["key"] for record in newest.values()}
 
     def lives(key: str) -> bool:
-        parent = chosen[key]["cell"].get("parent")
-        return key in alive and (parent is None or parent not in chosen or lives(parent))
+        cell = chosen[key]["cell"]
+        above = [cell.get("parent"), *(cell.get("inputs") or ())]
+        return key in alive and all(other not in chosen or lives(other) for other in above if other is not None)
 
     return {key for key in alive if lives(key)}

@@ -25,7 +25,7 @@ from results import metrics, records
 from results.errors import StoreError
 from results.store import Store
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _WORD, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _WORDS = pa.list_(pa.string())
 
@@ -39,6 +39,7 @@ _CELL: list[tuple[str, pa.DataType]] = [
     ("started", _FLOAT), ("finished", _FLOAT), ("seconds", _FLOAT), ("peak_memory_mb", _FLOAT),
     ("device", _WORD), ("torch", _WORD), ("git_commit", _WORD), ("git_dirty", _BOOL), ("host", _WORD),
     ("method_sha256", _WORD), ("checkpoint", _WORD), ("predictions", _WORD), ("log", _WORD),
+    ("quality", _WORD), ("picture", _WORD),  # of synth cells: JSON, and a file
 ]  # fmt: skip
 _ENVIRONMENT = ("device", "torch", "git_commit", "git_dirty", "host", "method_sha256")  # from the record's environment
 _ACCURACY: list[tuple[str, pa.DataType]] = [
@@ -95,6 +96,7 @@ def _cell(record: Mapping[str, Any]) -> dict[str, Any]:
         "split_seed": record["spec"].get("split_seed", 0),
         "spec": json.dumps(record["spec"], sort_keys=True),
         "params": json.dumps(cell.get("params") or {}, sort_keys=True),
+        "quality": json.dumps(record.get("quality") or {}, sort_keys=True),
         **{name: environment.get(name) for name in _ENVIRONMENT},
     }
 

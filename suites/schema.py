@@ -56,10 +56,11 @@ class Recipe(Strict):
 
 
 class Recipes(Strict):
-    """The two trainings of one backbone."""
+    """The trainings of one backbone."""
 
     train: Recipe
     protect: Recipe
+    synth: Recipe | None = Field(None, description="of synthesisers; without it, no method that needs one can run")
 
 
 class Grid(Strict):
@@ -85,6 +86,7 @@ class Suite(Strict):
     backbones: list[str] = Field(min_length=1)
     recipes: dict[str, Recipes]
     tuned: dict[str, dict[str, Scalar]] = Field({}, description="what NAME[tuned] stands for, found on val")
+    synthesis: dict[str, dict[str, Scalar]] = Field({}, description="params of synthesisers, where not their defaults")
     grid: Grid
 
     @model_validator(mode="after")
@@ -105,8 +107,8 @@ class Suite(Strict):
             if name not in self.recipes:
                 raise MisplacedError(("backbones", i), f"backbone {name!r} has no recipe")
         for name, recipes in self.recipes.items():
-            for stage, recipe in (("train", recipes.train), ("protect", recipes.protect)):
-                if recipe.shift >= self.image_size:
+            for stage, recipe in (("train", recipes.train), ("protect", recipes.protect), ("synth", recipes.synth)):
+                if recipe and recipe.shift >= self.image_size:
                     raise MisplacedError(
                         ("recipes", name, stage, "shift"),
                         f"a shift of {recipe.shift} moves an image of {self.image_size} pixels out of its own frame",

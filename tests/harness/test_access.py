@@ -60,6 +60,62 @@ def test_data_free_methods_are_served_nothing() -> None:
     assert access("none", "none").steps_per_epoch == 0
 
 
+class Made:
+    """A synthesiser's two abilities, with images that say where they came from."""
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        tag = int(torch.randint(100, 200, (), generator=generator))
+        return torch.full((count, 3, 8, 8), tag, dtype=torch.uint8), torch.arange(count)
+
+
+class Near:
+    def neighbours(
+        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return 255 - images, labels
+
+
+def made(source: Any, target: Any, **inputs: Any) -> DataAccess:
+    class Probe(Method):
+        name = "probe"
+        needs = Needs(source=source, target=target)
+
+    return DataAccess(Probe(), {"source": domain(1, 10), "target": domain(2, 13)}, RECIPE, 20, 8, 0, inputs, count=20)
+
+
+def test_generated_images_stand_where_they_were_declared_and_real_ones_cannot_be_had() -> None:
+    free = made("generated", "unlabelled", generator=Made())
+    assert free.steps_per_epoch == 3  # of 20 drawn and 13 real ones
+    first, second = (list(free.epoch()) for _ in range(2))
+    for batch in first:
+        assert not torch.equal(batch.x_s, normalise(domain(1, 4)[0]))  # not the source's own
+        assert torch.equal(batch.x_t, normalise(domain(2, 4)[0]))
+        assert len(batch.rows_t) == 4
+        with pytest.raises(ValueError, match="asked for rows_s"):
+            _ = batch.rows_s
+        with pytest.raises(ValueError, match="asked for y_t"):
+            _ = batch.y_t
+    assert not torch.equal(first[0].x_s, second[0].x_s)  # drawn anew
+    with pytest.raises(ValueError, match="probe asked for source data"):
+        free.source()
+
+
+def test_neighbours_are_made_from_what_is_served_as_source_and_keep_its_labels() -> None:
+    near = made("labelled", "generated", neighbours=Near())
+    assert near.steps_per_epoch == 2
+    for batch in near.epoch():
+        assert torch.equal(batch.x_t, normalise(255 - domain(1, 4)[0]))
+        assert set(batch.y_t.tolist()) <= set(range(10))
+    free = made("generated", "generated", generator=Made(), neighbours=Near())
+    assert free.steps_per_epoch == 5
+    assert len(next(free.epoch()).x_t) == 4
+
+
+def test_generated_images_without_a_synthesiser_that_can_are_one_clear_error() -> None:
+    with pytest.raises(ValueError, match=r"probe declares generated images, but 0 of its inputs \(near\) can draw"):
+        next(made("generated", "none", near=Near()).epoch())
+
+
 def test_an_epoch_serves_each_image_at_most_once_and_labels_stay_with_images() -> None:
     images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(12, 3, 8, 8).contiguous()
     labels = torch.arange(12)

@@ -47,6 +47,40 @@ def test_key_changes_with_what_defines_the_number_and_with_nothing_else() -> Non
     assert d.meta["variant"] == "ntl[alpha=0.2]"
 
 
+def test_methods_that_need_generated_images_share_one_synth_cell_per_source_model() -> None:
+    made = cells(methods=("sf-map", "ntl-source-free"), pairs=("uci:print", "uci:street"), seeds=("0", "1"))
+    synths = {c.key: c for c in made if c.meta["kind"] == "synth"}
+    assert len(synths) == 2  # one for each seed's f_s
+    users = [c for c in made if c.meta["kind"] == "protect"]
+    assert len(users) == 8
+    for cell in users:
+        (above,) = cell.spec["inputs"]
+        assert synths[above].meta["parent"] == cell.meta["parent"]
+        assert cell.synthesisers == (synths[above].method,)
+        assert cell.meta["scenario"] == "no source, unlabelled target"
+    keys = [c.key for c in made]
+    assert all(keys.index(key) < keys.index(c.key) for c in made for key in c.spec.get("inputs", ()))
+
+
+def test_a_synthesisers_params_are_the_suites_and_part_of_its_users_keys(tmp_path: Path) -> None:
+    text = Path("tests/harness/quick.yaml").read_text()
+    plain, other, wrong, unknown = (tmp_path / f"{name}.yaml" for name in ("plain", "other", "wrong", "unknown"))
+    plain.write_text(text)
+    other.write_text(text + "synthesis:\n  source-generator: {members: 2}\n")
+    wrong.write_text(text + "synthesis:\n  source-generator: {member: 2}\n")
+    unknown.write_text(text + "synthesis:\n  sauce-generator: {members: 2}\n")
+    prints = {("quick", 0): {"uci": "a", "uci-m": "b"}}
+    keys = [
+        [c.key for c in expand(read(str(file), Filters(methods=("sf-map", "constant"))), prints)]
+        for file in (plain, other)
+    ]
+    assert [a == b for a, b in zip(*keys, strict=True)] == [True, False, False, True]  # f_s, synth, sf-map, constant
+    with pytest.raises(UsageError, match="source-generator has no param 'member': did you mean members"):
+        read(str(wrong))
+    with pytest.raises(UsageError, match="'sauce-generator': did you mean source-generator"):
+        read(str(unknown))
+
+
 def test_union_targets_are_sorted() -> None:
     (cell,) = (c for c in cells(methods=("ntl",), pairs=("uci:street+print",), seeds=("0",)) if c.meta["method"])
     assert cell.spec["targets"] == ["print", "street"]
@@ -76,6 +110,12 @@ def test_params_are_typed() -> None:
         ({"methods": ("sa-map[lam=much]",)}, "param lam of sa-map must be a float, got 'much'"),
         ({"methods": ("sa-map[cap",)}, "cannot read method 'sa-map[cap'"),
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
+        ({"methods": ("source-generator",)}, "source-generator is a synthesiser, not a method; used by"),
+        ({"methods": ("sf-map[start=init]",)}, "sf-map cannot start from init: f_s is all that it has of the source"),
+        (
+            {"methods": ("sf-map",), "backbones": ("vgg11",)},
+            "sf-map needs source-generator, and digits-mini has no synth recipe for vgg11",
+        ),
         ({"backbones": ("vgg12",)}, "unknown backbone 'vgg12': did you mean vgg11?"),
         ({"methods": ("cuti",), "backbones": ("vgg11",)}, "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
         (

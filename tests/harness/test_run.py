@@ -135,6 +135,31 @@ def _unlucky(folder: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_source_free_methods_share_one_generator_and_say_what_it_is_worth(mapbench: Mapbench, tmp_path: Path) -> None:
+    out = tmp_path / "here" / "runs" / "quick"
+    asked = ("run", QUICK, *INLINE, "-m", "sf-map", "-m", "cuti-source-free")
+    assert "synth" in mapbench("plan", QUICK, "-m", "sf-map").stdout
+    done = mapbench(*asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = tables.read(out, "cells").to_pandas().set_index("variant")
+    assert list(cells.status) == ["ok"] * 4
+    made = cells.loc["source-generator"]
+    for name in ("sf-map", "cuti-source-free"):
+        record = json.loads(next((out / "records").glob(f"*/{cells.loc[name].key}.*.json")).read_text())
+        assert record["spec"]["inputs"] == [made.key]
+        noted = hashlib.sha256((out / made.checkpoint).read_bytes()).hexdigest()
+        assert record["input_checkpoints"] == [noted]
+    quality = json.loads(made.quality)
+    assert {"judge", "judge_real", "f_s", "diversity", "diversity_judge", "bn_distance"} <= set(quality)
+    assert quality["judge_real"] > 0.8  # the judge knows the real source: it may be believed
+    assert (out / made.picture).read_bytes().startswith(b"\x89PNG")
+    assert "a judge accepts" in mapbench("status", str(out)).stdout
+    pairs = tables.read(out, "pairs").to_pandas()
+    assert set(pairs[pairs.role == "target"].variant) == {"sf-map", "cuti-source-free"}
+    assert mapbench(*asked).stdout == "nothing to do: 4 cells done\n"
+
+
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 def test_ray_and_inline_give_the_same_counts_from_a_folder_that_shadows_us(mapbench: Mapbench, tmp_path: Path) -> None:
     """Also: MLflow's own client finds the runs, and nothing of ours is written to HOME (asserted by the fixture)."""

@@ -42,14 +42,13 @@ def parts() -> dict[str, tuple[Tensor, Tensor]]:
 
 @pytest.fixture(scope="session")
 def train(parts: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Fitted]:
-    """train(method, model, epochs=4): the real loop on the toy domains."""
+    """train(method, model, inputs={}, epochs=4): the real loop on the toy domains."""
 
-    def run(method: Method, model: nn.Module, **changes: Any) -> Fitted:
+    def run(method: Method, model: nn.Module, inputs: dict[str, Any] | None = None, **changes: Any) -> Fitted:
         recipe = RECIPE.model_copy(update=changes)
         torch.manual_seed(0)
-        access = DataAccess(
-            method, parts if method.needs.target != "none" else {"source": parts["source"]}, recipe, 10, 32, 0
-        )
+        held = parts if method.needs.target != "none" else {"source": parts["source"]}
+        access = DataAccess(method, held, recipe, 10, 32, 0, inputs, len(parts["source"][0]))
         *_, fitted = fit(method, model, access, recipe)
         assert isinstance(fitted, Fitted)
         return fitted

@@ -35,10 +35,12 @@ def test_toy_source_model_knows_both_domains(f_s: nn.Module, parts: Parts) -> No
     assert accuracy(f_s, parts["target"]) > 0.8
 
 
-@pytest.mark.parametrize("name", sorted(cards()))
+@pytest.mark.parametrize("name", sorted(name for name, card in cards().items() if card.kind == "protect"))
 def test_every_method_returns_a_plain_finite_network(name: str, f_s: nn.Module, train: Train) -> None:
-    card = cards()[name]
-    fitted = train(load(card, card.check({}, "test")), f_s, epochs=1)
+    known = cards()
+    card = known[name]
+    inputs = {n: load(known[n], known[n].check({}, "test")).blank(10, 32) for n in card.inputs}
+    fitted = train(load(card, card.check({}, "test")), f_s, inputs, epochs=1)
     assert type(fitted.model) is type(f_s)
     assert all(torch.isfinite(v).all() for v in fitted.model.state_dict().values())
     assert all(torch.isfinite(torch.tensor(c)).all() for c in fitted.curves.values())

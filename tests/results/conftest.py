@@ -71,6 +71,14 @@ def protect(
     return record(spec, facts, rows, **changed)
 
 
+def synth(parent: dict[str, Any], version: int = 1, **changed: Any) -> dict[str, Any]:
+    """A generator of a source model; no accuracy rows."""
+    spec = parent["spec"] | {"kind": "synth", "method": "gen", "params": {}, "targets": [], "parent": parent["key"],
+                             "inputs": [], "method_version": version}  # fmt: skip
+    facts = parent["cell"] | {"kind": "synth", "parent": parent["key"], "method": "gen", "variant": "gen"}
+    return record(spec, facts, [], **({"quality": {"judge": 0.9}, "picture": "pictures/x.png"} | changed))
+
+
 def plan(*records: dict[str, Any], **suite: Any) -> dict[str, Any]:
     """plan.json for these cells."""
     toy = {"version": 1, "classes": CLASSES, "domains": DOMAINS, "eligible": None, "twins": []} | suite
@@ -80,5 +88,6 @@ def plan(*records: dict[str, Any], **suite: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def make() -> SimpleNamespace:
-    """make.train, make.protect, make.score, make.plan."""
-    return SimpleNamespace(train=train, protect=protect, score=score, plan=plan, domains=DOMAINS, classes=CLASSES)
+    """make.train, make.synth, make.protect, make.score, make.plan."""
+    makers = {"train": train, "synth": synth, "protect": protect, "score": score, "plan": plan}
+    return SimpleNamespace(**makers, domains=DOMAINS, classes=CLASSES)

@@ -210,3 +210,15 @@ def test_of_two_versions_the_newest_is_current_and_its_old_children_are_stale(ma
     everything |= {bumped["key"]: bumped, param["key"]: param}
     assert again["key"] not in records.current(everything)
     assert {bumped["key"], param["key"]} <= records.current(everything)
+
+
+def test_a_cell_made_from_a_stale_generator_is_stale(make: SimpleNamespace) -> None:
+    parent = make.train()
+    old = make.synth(parent)
+    inputs = {"inputs": [old["key"]]}
+    child = make.protect(parent, ["b"], spec=inputs, cell=inputs)
+    everything = {r["key"]: r for r in (parent, old, child)}
+    assert records.current(everything) == set(everything)
+    new = make.synth(parent, version=2)
+    everything[new["key"]] = new
+    assert records.current(everything) == {parent["key"], new["key"]}

@@ -52,9 +52,18 @@ def test_pandas_reads_every_column_of_the_design(run: SimpleNamespace, name: str
     assert set(DESIGN[name].split()) <= set(frame.columns)
     assert list(frame.columns) == tables.SCHEMAS[name].names
     stamp = pq.read_schema(path).metadata
-    assert stamp[b"mapbench.schema_version"] == b"1"
+    assert stamp[b"mapbench.schema_version"] == b"2"
     assert stamp[b"mapbench.writer"].startswith(b"mapbench")
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_generator_has_its_quality_in_cells_and_no_other_rows(run: SimpleNamespace, make: SimpleNamespace) -> None:
+    made = make.synth(run.parent)
+    run.store.commit(made)
+    (row,) = (r for r in rows(run.out, "cells") if r["kind"] == "synth")
+    assert json.loads(row["quality"]) == {"judge": 0.9}
+    assert row["picture"] == "pictures/x.png"
+    assert all(r["key"] != made["key"] for name in ("accuracy", "pairs") for r in rows(run.out, name))
 
 
 def test_a_pair_joins_before_and_after(run: SimpleNamespace) -> None:

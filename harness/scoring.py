@@ -1,0 +1,72 @@
+"""Scores a finished model: accuracy on every domain, the attackers' probes, and the kept predictions.
+
+    .venv/bin/pytest tests/harness/test_run.py
+
+The probes are fitted on the attacker's part and scored on val or test; training sees neither (harness/access.py).
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.training import logits
+from results import metrics
+from suites import cache, schema
+
+RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts of domains on the device, as uint8
+
+
+def part_of(
+    data: Path, suite: schema.Suite, spec: dict[str, Any], domain: str, part: str, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker."""
+    key = (spec["domains"][domain], part, str(device))
+    if key not in RESIDENT:
+        read = cache.read(suite, data, spec["split_seed"], domain, part)
+        images, labels = (torch.from_numpy(np.array(a)).to(device) for a in (read.images, read.labels))
+        RESIDENT[key] = images, labels
+    return RESIDENT[key]
+
+
+def score(
+    model: nn.Module, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Accuracy rows of every domain, and the kept predictions. Both probes are fitted on the attacker's part."""
+    rows, columns = [], []
+    for domain in suite.domains:
+        fit_x, fit_y = part_of(data, suite, spec, domain, "attacker", device)
+        x, y = part_of(data, suite, spec, domain, spec["score"], device)
+        fit_logits, out = logits(model, fit_x).numpy(), logits(model, x).numpy()
+        fit_labels, labels, predicted = fit_y.cpu().numpy(), y.cpu().numpy(), out.argmax(1)
+        confusion = metrics.confusion(labels, predicted, spec["classes"])
+        rows.append({
+            "domain": domain, "part": spec["score"], "correct": int(confusion.trace()), "total": len(labels),
+            "balanced": metrics.balanced(confusion),
+            "matched": metrics.matched(fit_logits.argmax(1), fit_labels, predicted, labels, spec["classes"]),
+            "decoded": metrics.decoded(fit_logits, fit_labels, out, labels),
+            "confusion": confusion.tolist(),
+        })  # fmt: skip
+        columns.append({"domain": [domain] * len(labels), "label": labels, "predicted": predicted})
+    table = {
+        "domain": [domain for c in columns for domain in c["domain"]],
+        "part": [spec["score"]] * sum(len(c["label"]) for c in columns),
+        "index": np.concatenate([np.arange(len(c["label"])) for c in columns]),
+        "label": np.concatenate([c["label"] for c in columns]).astype(np.int16),
+        "predicted": np.concatenate([c["predicted"] for c in columns]).astype(np.int16),
+    }
+    return rows, table
+
+
+def parquet(table: dict[str, Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = BytesIO()
+    pq.write_table(pa.table(table), buffer, compression="zstd")
+    return buffer.getvalue()

@@ -1,0 +1,97 @@
+"""The source-free methods: labels are f_s's answers asked once, images are generated, and the losses are unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.access import normalise
+from harness.training import Fitted, logits
+from methods.base import Batch
+from methods.cuti_source_free import CUTISourceFree
+from methods.ntl_source_free import NTLSourceFree
+from methods.pseudo import predicted
+from methods.sf_map import SFMap, disturbed
+from suites import backbones
+
+Parts = dict[str, tuple[Tensor, Tensor]]
+Train = Callable[..., Fitted]
+
+
+class Draws:
+    """A generator that gives the real source images: what is tested is what the method makes of them."""
+
+    def __init__(self, source: tuple[Tensor, Tensor]) -> None:
+        self.source, self.asked = source, 0
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        self.asked += 1
+        return self.source[0][:count], self.source[1][:count]
+
+
+def test_predicted_is_the_models_answer_in_eval_mode_and_puts_its_mode_back(f_s: nn.Module, parts: Parts) -> None:
+    f_s.train()
+    before = {k: v.clone() for k, v in f_s.state_dict().items()}
+    labels = predicted(f_s, normalise(parts["target"][0]))
+    assert f_s.training
+    assert all(torch.equal(v, before[k]) for k, v in f_s.state_dict().items())  # BatchNorm's statistics too
+    assert torch.equal(labels, logits(f_s, parts["target"][0]).argmax(1))
+
+
+@pytest.mark.parametrize("method", [SFMap, NTLSourceFree, CUTISourceFree], ids=lambda m: m.name)
+def test_the_loss_sees_f_s_s_first_answers_and_never_the_targets_labels(
+    method: Any, f_s: nn.Module, parts: Parts, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        f_s.classifier.bias[3] += 4  # this f_s errs, so that its answers and the truth can be told apart
+    answers = logits(f_s, parts["target"][0]).argmax(1)
+    assert not torch.equal(answers, parts["target"][1])
+    seen: list[tuple[Tensor, Tensor]] = []
+    loss = method.__mro__[2].step  # the method without the scenario
+
+    def look(self: Any, batch: Batch) -> Any:
+        seen.append((batch.rows_t, batch.y_t))
+        return loss(self, batch)
+
+    monkeypatch.setattr(method.__mro__[2], "step", look)
+    draws = Draws(parts["source"])
+    train(method(), f_s, {"source-generator": draws}, epochs=3)
+    assert draws.asked == 3  # once an epoch
+    assert len(seen) == 24
+    for rows, labels in seen:
+        assert torch.equal(labels, answers[rows])
+
+
+def test_distillation_holds_f_t_to_f_s_s_logits_on_generated_images(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    before = logits(f_s, parts["source"][0])
+    moved = []
+    for weight in (0.0, 10.0):
+        twin = backbones.build("convnet", 10, 32, 1)
+        twin.load_state_dict(f_s.state_dict())
+        draws = {"source-generator": Draws(parts["source"])}
+        fitted = train(SFMap(SFMap.Params(distill=weight)), twin, draws, epochs=8)
+        moved.append(float((logits(fitted.model, parts["source"][0]) - before).square().mean()))
+    assert moved[1] < moved[0] / 4
+
+
+def test_disturbed_images_are_new_ones_in_the_old_shape() -> None:
+    images = normalise(torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8))
+    kept = images.clone()
+    other = disturbed(images)
+    assert (other.shape, other.dtype) == (images.shape, images.dtype)
+    assert torch.equal(images, kept)
+    assert (other - images).abs().flatten(1).mean(1).min() > 0.05
+
+
+def test_sf_map_takes_the_target_and_spares_the_source(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    def accuracy(model: nn.Module, name: str) -> float:
+        return float((logits(model, parts[name][0]).argmax(1) == parts[name][1]).float().mean())
+
+    before = accuracy(f_s, "target")
+    fitted = train(SFMap(), f_s, {"source-generator": Draws(parts["source"])}, epochs=20)
+    assert accuracy(fitted.model, "source") > 0.85
+    assert accuracy(fitted.model, "target") < before / 2

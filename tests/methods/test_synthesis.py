@@ -1,0 +1,78 @@
+"""Generated images: drawn from f_s alone, of every class, not all alike, and f_s itself stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.training import Fitted, logits
+from methods.synthesis.source_generator import Source, SourceGenerator
+from suites import backbones
+
+Train = Callable[..., Fitted]
+
+
+@pytest.fixture(scope="module")
+def drawn(source_state: dict[str, Tensor], train: Train) -> tuple[Source, dict[str, Tensor]]:
+    """A generator of the toy f_s, and f_s's state afterwards."""
+    model = backbones.build("convnet", 10, 32, 1)
+    model.load_state_dict(source_state)
+    fitted = train(SourceGenerator(), model, batch=64, epochs=25, lr=2e-3)
+    assert isinstance(fitted.model, Source)
+    return fitted.model, model.state_dict()
+
+
+def test_f_s_is_bitwise_what_it_was(drawn: tuple[Source, dict[str, Tensor]], source_state: dict[str, Tensor]) -> None:
+    assert all(torch.equal(v, source_state[k]) for k, v in drawn[1].items())
+
+
+def test_f_s_takes_the_images_for_what_they_were_drawn_as(
+    drawn: tuple[Source, dict[str, Tensor]], f_s: nn.Module
+) -> None:
+    images, labels = drawn[0].draw(500, torch.Generator().manual_seed(0))
+    assert (images.dtype, images.shape) == (torch.uint8, (500, 3, 32, 32))
+    assert torch.bincount(labels, minlength=10).min() > 25  # every class, about 50 times
+    assert (logits(f_s, images).argmax(1) == labels).float().mean() > 0.9
+    untrained, meant = SourceGenerator().blank(10, 32).draw(500, torch.Generator().manual_seed(0))
+    assert (logits(f_s, untrained).argmax(1) == meant).float().mean() < 0.3
+
+
+def test_two_images_of_a_class_differ(drawn: tuple[Source, dict[str, Tensor]]) -> None:
+    images, labels = drawn[0].draw(200, torch.Generator().manual_seed(0))
+    for label in range(10):
+        mine = images[labels == label].float().flatten(1)
+        assert torch.cdist(mine, mine).sum() / (len(mine) * (len(mine) - 1)) > 255  # a collapsed generator's: near 0
+
+
+def test_draws_follow_their_generator_alone(drawn: tuple[Source, dict[str, Tensor]]) -> None:
+    def images(seed: int, count: int = 300) -> Tensor:
+        return drawn[0].draw(count, torch.Generator().manual_seed(seed))[0]
+
+    first = images(1)
+    torch.rand(3)
+    assert torch.equal(images(1), first)
+    assert not torch.equal(images(2), first)
+    assert [len(images(1, n)) for n in (1, 127, 128, 129, 1150)] == [1, 127, 128, 129, 1150]
+
+
+def test_a_checkpoint_draws_the_same_images(drawn: tuple[Source, dict[str, Tensor]]) -> None:
+    again = SourceGenerator().blank(10, 32)
+    again.load_state_dict(drawn[0].state_dict())
+    pictures = [net.draw(64, torch.Generator().manual_seed(3))[0] for net in (drawn[0], again)]
+    assert torch.equal(*pictures)
+
+
+def test_memory_lags_behind(drawn: tuple[Source, dict[str, Tensor]]) -> None:
+    fresh, memory = drawn[0].fresh[0].state_dict(), drawn[0].memory[0].state_dict()
+    assert any(not torch.equal(fresh[k], memory[k]) for k in fresh)
+
+
+def test_without_batchnorm_the_run_is_flagged(train: Train) -> None:
+    plain = backbones.build("vgg11", 10, 32, 0)
+    fitted = train(SourceGenerator(), plain, batch=16, epochs=0)
+    assert fitted.flags == ["no-bn-fallback"]
+    *_, term = fitted.curves.get("prior", [0.0])
+    assert torch.isfinite(torch.tensor(term))

@@ -108,7 +108,7 @@ def _attempt(
     record["accuracy"], table = _score(fitted.model, data, suite, spec, device)
     stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
     record["predictions"] = _write(out, f"predictions/{stem}.parquet", _parquet(table))
-    blob = _safetensors(fitted.model)
+    blob = checkpoint(fitted.model)
     record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
     record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
 
@@ -186,7 +186,8 @@ def _parquet(table: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _safetensors(model: nn.Module) -> bytes:
+def checkpoint(model: nn.Module) -> bytes:
+    """The model's state as safetensors: never pickle, which runs whatever it holds."""
     from safetensors.torch import save
 
     return save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})

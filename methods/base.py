@@ -92,6 +92,7 @@ class Method:
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
     smallest_tap: ClassVar[int] = 1  # least height and width of a backbone's last tap, in pixels
+    plain: ClassVar[bool] = True  # False, for controls only: finish() returns a net of another shape, see skeleton()
 
     @dataclass(frozen=True)
     class Params:
@@ -118,6 +119,12 @@ class Method:
     def finish(self) -> nn.Module:
         """A plain network: same state_dict keys and shapes as it got, masks folded in, no hooks left."""
         return self.model
+
+    def skeleton(self, model: nn.Module) -> nn.Module:
+        """What a checkpoint of this method is loaded into: a net of finish()'s form around a `model` of any weights.
+
+        For a plain method that is the model itself; only one with `plain = False` says otherwise."""
+        return model
 
 
 @contextmanager

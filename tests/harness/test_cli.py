@@ -74,10 +74,13 @@ def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench
         "uniform (control)",
         "constant (control)",
         "random-mask (control)",
+        "magnitude-mask (control)",
+        "gate (control)",
     ):
         assert f"\n{name}\n" in f"\n{said}"
     assert "lam=0.1 (float)" in said
     assert "Default: recalled, map.md 4" in said
+    assert said.count("not a plain network") == 1
     assert "convnet" in mapbench("list", "backbones").stdout
     assert "digits-mini" in mapbench("list", "suites").stdout
     assert "street" in mapbench("list", "domains").stdout

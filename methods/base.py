@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from methods import MethodError
+from methods import MethodError, UndeclaredError
 
 Supply = Literal["labelled", "unlabelled", "none"]
 
@@ -53,7 +53,7 @@ class Batch:
         try:
             return self._parts[name]
         except KeyError:
-            raise MethodError(
+            raise UndeclaredError(
                 f"{self._method} asked for {name}, but declares needs = {self._needs.scenario!r}: "
                 "declare it in `needs` (and so change scenario) or do without"
             ) from None

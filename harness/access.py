@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
-from methods import MethodError
+from methods import MethodError, UndeclaredError
 from methods.base import REAL, Batch, Method
 from suites.schema import Recipe
 
@@ -82,7 +82,7 @@ class DataAccess:
 
     def _whole(self, domain: str) -> tuple[Tensor, Tensor | None]:
         if domain not in self._images:
-            raise MethodError(
+            raise UndeclaredError(
                 f"{self._method} asked for {domain} data, but declares needs = {self._needs.scenario!r}: "
                 "declare it in `needs` (and so change scenario) or do without"
             )

@@ -3,7 +3,8 @@
     mapbench list methods
 
 Discovery is by folder: every class in `methods/**.py`, in `--methods PATH`, or behind an entry point
-`mapbench.methods`, that subclasses `methods.base.Method` and has a name. A name taken twice is refused.
+`mapbench.methods`, that subclasses `methods.base.Method` and has a name. A name taken twice is refused. A wrong command
+line is a UsageError; what a method's file gets wrong is a MethodError, which `mapbench check` shows as a failed check.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, fields
@@ -23,8 +25,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from harness import UsageError
+from methods import MethodError
 
-START = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
+NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"  # nothing that NAME[param=value,...], a shell or a file name would read otherwise
+START: dict[str, Any] = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Card:
     start: str
     smallest_tap: int
     inputs: tuple[str, ...]  # synthesisers it is served by
+    plain: bool
     summary: str
     params: tuple[dict[str, Any], ...]
     file: str
@@ -93,11 +98,17 @@ def card_of(said: dict[str, Any]) -> Card:
 def cards(extra: tuple[str, ...] = ()) -> dict[str, Card]:
     """Every method by name. `extra` are the files or folders of `--methods`."""
     found: dict[str, Card] = {}
+    given = [Path(e).expanduser().resolve() for e in extra]
     for path in _files(extra):
-        for card in _read(path):
+        held = _read(path)
+        if not held and path in given:
+            raise MethodError(f"{path} has no method: subclass methods.base.Method there and give the class a `name`")
+        for card in held:
             other = found.get(card.name)
-            if other and other.file != card.file:
-                raise UsageError(f"method name {card.name!r} is taken twice: in {other.file} and {card.file}")
+            if other and (other.file, other.qualname) != (card.file, card.qualname):
+                raise MethodError(
+                    f"method name {card.name!r} is taken twice: in {other.file} and {card.file}; choose another"
+                )
             found[card.name] = card
     return found
 
@@ -129,9 +140,13 @@ def _files(extra: tuple[str, ...]) -> list[Path]:
             raise UsageError(f"--methods {given}: no such file or folder")
         files += sorted(path.glob("*.py")) if path.is_dir() else [path]
     for point in entry_points(group="mapbench.methods"):
-        spec = importlib.util.find_spec(point.module)
-        if spec and spec.origin:
-            files.append(Path(spec.origin))
+        try:
+            spec = importlib.util.find_spec(point.module)
+        except ImportError:  # its parent package is not there
+            spec = None
+        if not spec or not spec.origin:
+            raise MethodError(f"entry point {point.name} = {point.value}: no such module; mend its package")
+        files.append(Path(spec.origin))
     return files
 
 
@@ -180,13 +195,14 @@ def _classes(file: str) -> list[Any]:
     else:
         name = f"mapbench_user_{path.stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec and spec.loader
+        if not spec or not spec.loader:
+            raise MethodError(f"{file} is no Python file: its name must end in .py")
         module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
         try:
             spec.loader.exec_module(module)
         except Exception as error:
             sys.modules.pop(name, None)
-            raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+            raise MethodError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     from methods.base import Method
 
     own = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Method) and "name" in vars(c)]
@@ -194,27 +210,49 @@ def _classes(file: str) -> list[Any]:
 
 
 def _card(cls: Any, path: Path, digest: str) -> Card:
+    _declared(cls, str(path))
     hints = get_type_hints(cls.Params)
     params = tuple(
         {**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata}
         for f in fields(cls.Params)
     )
-    for p in params:
-        if not {"meaning", "source"} <= p.keys():
-            raise UsageError(
-                f"{path}: param {p['name']} of {cls.name} does not say its meaning and source: use param()"
-            )
     from methods.synthesis import Synthesiser
 
-    module = sys.modules[cls.__module__]
     return Card(
         name=cls.name, kind="synth" if issubclass(cls, Synthesiser) else "protect", version=cls.version,
-        scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source,
-        control=cls.control, fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap,
-        inputs=tuple(cls.inputs),
-        summary=(module.__doc__ or "").strip().split("\n")[0], params=params, file=str(path), sha256=digest,
-        qualname=cls.__qualname__,
+        scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source, control=cls.control,
+        fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap, inputs=cls.inputs, plain=cls.plain,
+        summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params, file=str(path),
+        sha256=digest, qualname=cls.__qualname__,
     )  # fmt: skip
+
+
+def _declared(cls: Any, where: str) -> None:
+    """MethodError for the first thing a class declares that the contract (methods/base.py) does not allow."""
+    from methods.base import Needs, Supply
+    from methods.synthesis import Synthesiser
+
+    def must(holds: Any, what: str) -> None:
+        if not holds:
+            raise MethodError(f"{where}: {cls.__qualname__}.{what}")
+
+    must(isinstance(cls.name, str) and re.fullmatch(NAME, cls.name),
+         f"name must be small letters and digits, joined by hyphens, got {cls.name!r}")  # fmt: skip
+    must(type(cls.version) is int and cls.version > 0, f"version must be a whole number from 1, got {cls.version!r}")
+    must(isinstance(cls.needs, Needs) and {cls.needs.source, cls.needs.target} <= set(get_args(Supply)),
+         f"needs must be Needs(source=..., target=...), each one of {', '.join(get_args(Supply))}, got {cls.needs!r}",
+    )  # fmt: skip
+    must(cls.start in START["choices"], f"start must be one of source, init, got {cls.start!r}")
+    must(cls.plain or cls.control or issubclass(cls, Synthesiser),
+         "plain = False is for controls only: protect the net as it is")  # fmt: skip
+    must(isinstance(cls.inputs, tuple) and all(isinstance(name, str) for name in cls.inputs),
+         f"inputs must be a tuple of synthesisers' names, got {cls.inputs!r}")  # fmt: skip
+    made = vars(cls.Params).get("__dataclass_params__")  # of this very class: one that lost its decorator has none
+    must(made is not None and made.frozen, "Params must be a dataclass(frozen=True)")
+    for f in fields(cls.Params):
+        must(f.metadata.get("meaning") and f.metadata.get("source"),
+             f"Params.{f.name} must say its default, meaning and the source of its default: use param()")  # fmt: skip
+        must(f.name != "start", "Params.start is the harness's own param: choose another name")
 
 
 def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:
@@ -224,7 +262,7 @@ def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:
     if get_origin(inner) is Literal:
         return {"type": "str", "choices": list(get_args(inner)), "optional": optional}
     if inner not in (int, float, bool, str):
-        raise UsageError(
+        raise MethodError(
             f"param {name} of {cls.name} is a {inner}: use int, float, bool, str, Literal, or one of them | None"
         )
     return {"type": inner.__name__, "choices": None, "optional": optional}

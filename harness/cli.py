@@ -67,6 +67,7 @@ def cli() -> None:
     mapbench run digits-mini        the embedded suite: 12 pairs, all methods and controls, 3 seeds
     mapbench plan digits-mini -m 'sa-map[cap=sample]' -p uci-m:uci -s 0-4
     mapbench leaderboard runs/digits-mini --html board.html
+    mapbench new method mine        a file to start your own method from; mapbench check mine --methods mine.py
 
     The same command again resumes. Exit codes: 0 all cells ok, 3 finished with failed cells, 2 bad usage, 1 our fault.
     """
@@ -163,6 +164,37 @@ def list_(what: str, extra_methods: Any, as_json: bool) -> int:
 
     rows = views.listing(what, extra_methods)
     click.echo(json.dumps(rows, indent=1) if as_json else views.listing_text(what, rows))
+    return 0
+
+
+@cli.command()
+@click.argument("method", metavar="METHOD")
+@options(METHODS, JSON)
+def check(method: str, extra_methods: tuple[str, ...], as_json: bool) -> int:
+    """Whether a method keeps the contract, on a toy pair, in seconds; exit code 3 when it does not."""
+    from dataclasses import asdict
+
+    from harness import check as checking
+
+    lines = checking.check(method, extra_methods)
+    rows = [asdict(line) for line in lines]
+    click.echo(json.dumps(rows, indent=1) if as_json else checking.text(method, extra_methods, lines))
+    return 3 if any(line.state == "FAIL" for line in lines) else 0
+
+
+@cli.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command(name="method")
+@click.argument("name", metavar="NAME")
+@click.option("--out", metavar="FILE", help="Default: NAME.py, here.")
+def new_method(name: str, out: str | None) -> int:
+    """A method that works as it is: change its loss, check it, run it."""
+    from harness import scaffold
+
+    click.echo(scaffold.method(name, out))
     return 0
 
 

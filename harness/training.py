@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from harness.access import DataAccess, normalise
 from methods import MethodError
 from methods.base import Method
+from methods.synthesis import Synthesiser
 from suites.schema import Recipe
 
 EVAL_BATCH = 512  # large, because only the images' number is summed: the batch cannot change a prediction in eval mode
@@ -51,7 +52,12 @@ def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) ->
     """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
 
     Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract."""
-    shapes = {k: v.shape for k, v in model.state_dict().items()}
+    if isinstance(method, Synthesiser):
+        shapes = _shapes(method.blank(access.classes, access.image_size))
+    elif method.plain or method.control:
+        shapes = _shapes(method.skeleton(model))
+    else:
+        raise MethodError(f"{method.name} says plain = False, which only a control may: protect the net as it is")
     model.train()
     method.setup(model, access)
     optimizers = method.optimizers()
@@ -76,14 +82,9 @@ def _epoch(
     for batch in access.epoch():
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        outcome = method.step(batch)
-        if not (isinstance(outcome, tuple) and len(outcome) == 2 and isinstance(outcome[0], Tensor)):
-            raise MethodError(f"{method.name}.step() must return (loss, terms), got {type(outcome).__name__}")
-        loss, terms = outcome
-        if loss.ndim or not loss.requires_grad:
-            raise MethodError(
-                f"{method.name}.step() must return a scalar loss with a graph, got shape {list(loss.shape)}"
-            )
+        loss, terms = _outcome(method, method.step(batch))
+        if rows and terms.keys() != rows[0].keys() - {"loss"}:
+            raise MethodError(f"{method.name}.step() must log the same terms at every step, got {', '.join(terms)}")
         loss.backward()
         for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
             optimizer.step()
@@ -92,14 +93,36 @@ def _epoch(
     return {name: float(torch.stack([row[name].float() for row in rows]).mean()) for name in rows[0]} if rows else {}
 
 
+def _outcome(method: Method, outcome: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """What step() gave, checked: looked at without reading a number off the device, so that nothing waits."""
+    said = f"{method.name}.step() must return"
+    if not (isinstance(outcome, tuple) and len(outcome) == 2 and isinstance(outcome[0], Tensor)):
+        raise MethodError(f"{said} (loss, terms), got {type(outcome).__name__}")
+    loss, terms = outcome
+    if loss.ndim or not loss.requires_grad:
+        graph = "with a graph" if loss.requires_grad else "without one"
+        raise MethodError(f"{said} a scalar loss with a graph, got shape {list(loss.shape)} {graph}")
+    if not isinstance(terms, dict) or "loss" in terms:
+        raise MethodError(f"{said} terms as a dict of names to tensors, `loss` not among them")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim or term.requires_grad:
+            raise MethodError(f"{said} terms that are scalar tensors, detached: {name!r} is not; use .detach()")
+    return loss, terms
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {k: v.shape for k, v in model.state_dict().items()}
+
+
 def _plain(method: Method, shapes: dict[str, torch.Size]) -> nn.Module:
-    """What finish() gave, checked to be a plain network of the shape that went in."""
+    """What finish() gave, checked to be a network of the shape that went in (or of the skeleton's) and no more."""
     model = method.finish()
     if not isinstance(model, nn.Module):
         raise MethodError(f"{method.name}.finish() must return a torch module, got {type(model).__name__}")
-    if method.plain and {k: v.shape for k, v in model.state_dict().items()} != shapes:
+    if _shapes(model) != shapes:
         raise MethodError(f"{method.name}.finish() returned a network with other parameters than it was given")
-    if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(m, kind) for m in model.modules() for kind in hooks):
         raise MethodError(f"{method.name}.finish() left hooks on the network")
     return model.eval()
 

@@ -200,7 +200,8 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
         lines += [
             f"{r['name']}{aside}",
             f"    {r['summary']}",
-            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}",
+            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}"
+            + ("" if r["plain"] or r["kind"] == "synth" else "; not a plain network: its checkpoint has a shape of its own"),
         ]
         for p in r["params"]:
             kind = "|".join(p["choices"]) if p["choices"] else p["type"]

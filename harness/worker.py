@@ -120,7 +120,7 @@ def _attempt(
     else:
         record["accuracy"], table = score(fitted.model, data, suite, spec, device)
         record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
-    blob = _safetensors(fitted.model)
+    blob = checkpoint(fitted.model)
     record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
     record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
 
@@ -166,7 +166,8 @@ def _checkpoint(path: str, sha256: str) -> bytes:
     return blob
 
 
-def _safetensors(model: nn.Module) -> bytes:
+def checkpoint(model: nn.Module) -> bytes:
+    """The model's state as safetensors: never pickle, which runs whatever it holds."""
     from safetensors.torch import save
 
     return save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})

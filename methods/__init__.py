@@ -6,3 +6,7 @@
 
 class MethodError(ValueError):
     """A method breaks its contract, or reaches for data its scenario does not allow: one line that says which."""
+
+
+class UndeclaredError(MethodError):
+    """A method reached for data that its `needs` does not declare."""

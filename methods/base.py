@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from methods import MethodError
+from methods import MethodError, UndeclaredError
 
 Supply = Literal["labelled", "unlabelled", "generated", "none"]
 REAL = ("labelled", "unlabelled")  # what is real data; `generated` is made by the synthesisers a method names
@@ -57,7 +57,7 @@ class Batch:
         try:
             return self._parts[name]
         except KeyError:
-            raise MethodError(
+            raise UndeclaredError(
                 f"{self._method} asked for {name}, but declares needs = {self._needs.scenario!r}: "
                 "declare it in `needs` (and so change scenario) or do without"
             ) from None
@@ -110,8 +110,8 @@ class Method:
     control: ClassVar[bool] = False  # a trivial rule that a method has to beat
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
-    plain: ClassVar[bool] = True  # finish() gives a network of the shape that setup() got
     smallest_tap: ClassVar[int] = 1  # least height and width of a backbone's last tap, in pixels
+    plain: ClassVar[bool] = True  # False, for controls only: finish() returns another form of net, see skeleton()
 
     @dataclass(frozen=True)
     class Params:
@@ -139,6 +139,12 @@ class Method:
     def finish(self) -> nn.Module:
         """A plain network: same state_dict keys and shapes as it got, masks folded in, no hooks left."""
         return self.model
+
+    def skeleton(self, model: nn.Module) -> nn.Module:
+        """What a checkpoint of this method is loaded into: a net of finish()'s form around a `model` of any weights.
+
+        For a plain method that is the model itself; only one with `plain = False` says otherwise."""
+        return model
 
 
 @contextmanager

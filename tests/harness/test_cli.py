@@ -33,6 +33,18 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("leaderboard", "runs/none"), "runs/none is not a run directory"),
         (("retry", "runs/none"), "runs/none is not a run directory"),
         (("rum", QUICK), "rum"),
+        (("check", "sa-mop"), "command line: unknown method 'sa-mop': did you mean sa-map?"),
+        (("check", "sa-map[kap=sample]"), "sa-map has no param 'kap': did you mean cap?"),
+        (("check", "sa-map", "--methods", "nowhere.py"), "--methods nowhere.py: no such file or folder"),
+        (("run", QUICK, "--methods", "mine.yaml"), "mine.yaml is no Python file: its name must end in .py"),
+        (
+            ("new", "method", "Mine"),
+            "a method cannot be called 'Mine': use small letters and digits",
+        ),
+        (("new", "method", "sa-map"), "method name 'sa-map' is taken, by "),
+        (("new", "method", "batch"), "method 'batch' would be a class Batch, which its file imports"),
+        (("new", "method", "mine", "--out", "mine.yaml"), "--out mine.yaml: its name must end in .py"),
+        (("new", "method", "mine", "--out", "no/mine.py"), "no/mine.py cannot be written: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_line_exit_2_and_nothing_written(
@@ -61,7 +73,7 @@ def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
     bare = time.perf_counter() - bare
     assert min(times) < 5 * bare + 0.3  # a ratio, because machines differ; what it may load is asserted in test_run
     listed = {line.split()[0] for line in said.stdout.split("Commands:")[1].strip().split("\n")}
-    assert listed == {"run", "plan", "status", "retry", "leaderboard", "list", "doctor"}
+    assert listed == {"run", "plan", "status", "retry", "leaderboard", "list", "check", "new", "doctor"}
 
 
 def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench) -> None:
@@ -74,10 +86,13 @@ def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench
         "uniform (control)",
         "constant (control)",
         "random-mask (control)",
+        "magnitude-mask (control)",
+        "gate (control)",
     ):
         assert f"\n{name}\n" in f"\n{said}"
     assert "lam=0.1 (float)" in said
     assert "Default: recalled, map.md 4" in said
+    assert said.count("not a plain network") == 1
     assert "convnet" in mapbench("list", "backbones").stdout
     assert "digits-mini" in mapbench("list", "suites").stdout
     assert "street" in mapbench("list", "domains").stdout

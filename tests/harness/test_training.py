@@ -59,6 +59,11 @@ def test_a_loss_that_is_not_finite_is_divergence() -> None:
         (lambda loss: loss, r"must return \(loss, terms\), got Tensor"),
         (lambda loss: (loss.detach(), {}), "scalar loss with a graph"),
         (lambda loss: (loss.expand(2), {}), r"got shape \[2\]"),
+        (lambda loss: (loss, [loss.detach()]), "terms as a dict"),
+        (lambda loss: (loss, {"loss": loss.detach()}), "`loss` not among them"),
+        (lambda loss: (loss, {"ce": 1.0}), "'ce' is not; use .detach()"),
+        (lambda loss: (loss, {"ce": loss}), "'ce' is not; use .detach()"),
+        (lambda loss: (loss, {"ce": loss.detach().expand(2)}), "scalar tensors, detached: 'ce' is not"),
     ],
 )
 def test_step_must_return_a_loss_with_terms(outcome: object, message: str) -> None:
@@ -68,6 +73,43 @@ def test_step_must_return_a_loss_with_terms(outcome: object, message: str) -> No
 
     with pytest.raises(ValueError, match=message):
         run(Wrong())
+
+
+def test_terms_are_the_same_at_every_step() -> None:
+    class Fickle(Plain):
+        steps = 0
+
+        def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            self.steps += 1
+            loss, _ = super().step(batch)
+            return loss, {f"term{self.steps}": loss.detach()}
+
+    with pytest.raises(ValueError, match="the same terms at every step, got term2"):
+        run(Fickle())
+
+
+def test_only_a_control_may_give_another_net_than_it_got_and_only_its_skeletons() -> None:
+    class Wrapped(Plain):
+        plain = False
+
+        def skeleton(self, model: nn.Module) -> nn.Module:
+            return nn.Sequential(model)
+
+        def finish(self) -> nn.Module:
+            return nn.Sequential(self.model)
+
+    class Allowed(Wrapped):
+        control = True
+
+    class Liar(Allowed):
+        def finish(self) -> nn.Module:
+            return nn.Sequential(self.model, nn.Linear(10, 10))
+
+    with pytest.raises(ValueError, match="plain = False, which only a control may"):
+        run(Wrapped())
+    assert type(run(Allowed()).model) is nn.Sequential
+    with pytest.raises(ValueError, match="other parameters"):
+        run(Liar())
 
 
 def test_finish_must_return_the_network_it_got() -> None:
@@ -80,11 +122,21 @@ def test_finish_must_return_the_network_it_got() -> None:
             self.model.stage1.register_forward_hook(lambda *_: None)
             return self.model
 
+    class HookedBack(Plain):
+        def finish(self) -> nn.Module:
+            self.model.stage1.register_full_backward_hook(lambda *_: None)
+            return self.model
+
     class Nothing(Plain):
         def finish(self) -> nn.Module:
             return None  # type: ignore[return-value]
 
-    for method, message in ((Other(), "other parameters"), (Hooked(), "left hooks"), (Nothing(), "torch module")):
+    for method, message in (
+        (Other(), "other parameters"),
+        (Hooked(), "left hooks"),
+        (HookedBack(), "left hooks"),
+        (Nothing(), "torch module"),
+    ):
         with pytest.raises(ValueError, match=message):
             run(method)
 

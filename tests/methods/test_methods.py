@@ -6,11 +6,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from safetensors.torch import load as parse
 from torch import Tensor, nn
 
+from harness.access import normalise
 from harness.cards import cards, load
 from harness.training import Fitted, logits
+from harness.worker import checkpoint
 from methods.base import Batch, Needs
+from methods.controls.gate import Gate, Gated
+from methods.controls.magnitude_mask import MagnitudeMask
 from methods.cuti import CUTI
 from methods.ntl import NTL
 from methods.sa_map import Masked, SAMap
@@ -41,7 +46,7 @@ def test_every_method_returns_a_plain_finite_network(name: str, f_s: nn.Module, 
     card = known[name]
     inputs = {n: load(known[n], known[n].check({}, "test")).blank(10, 32) for n in card.inputs}
     fitted = train(load(card, card.check({}, "test")), f_s, inputs, epochs=1)
-    assert type(fitted.model) is type(f_s)
+    assert type(fitted.model) is (type(f_s) if card.plain else Gated)
     assert all(torch.isfinite(v).all() for v in fitted.model.state_dict().values())
     assert all(torch.isfinite(torch.tensor(c)).all() for c in fitted.curves.values())
 
@@ -105,16 +110,87 @@ def test_mask_gradient_is_straight_through() -> None:
     assert score.grad.tolist() == [6, 35]
 
 
-def test_random_mask_has_sa_maps_density_in_every_layer(
-    f_s: nn.Module, source_state: dict[str, Tensor], train: Train
+@pytest.mark.parametrize("name", ["random-mask", "magnitude-mask"])
+def test_mask_controls_have_sa_maps_density_in_every_layer(
+    name: str, f_s: nn.Module, source_state: dict[str, Tensor], train: Train
 ) -> None:
     twin = backbones.build("convnet", 10, 32, 1)
     twin.load_state_dict(source_state)
     mapped = pruned(train(SAMap(), f_s).model, source_state)
-    card = cards()["random-mask"]
+    card = cards()[name]
     drawn = pruned(train(load(card, card.check({}, "test")), twin).model, source_state)
     assert {k: int(v.sum()) for k, v in mapped.items()} == {k: int(v.sum()) for k, v in drawn.items()}
     assert any(not torch.equal(mapped[k], drawn[k]) for k in mapped)
+    assert sum(int(v.sum()) for v in drawn.values()) > 100
+
+
+def test_magnitude_mask_takes_the_smallest_weights_of_each_layer(
+    f_s: nn.Module, source_state: dict[str, Tensor], train: Train
+) -> None:
+    for name, gone in pruned(train(MagnitudeMask(), f_s).model, source_state).items():
+        size = source_state[name].abs()
+        assert size[gone].max() <= size[~gone].min(), name
+
+
+def test_magnitude_mask_counts_exactly_where_weights_are_equal() -> None:
+    weight, mask = torch.tensor([[1.0, -1, 1], [0, 2, -1]]), torch.tensor([[True, False, True], [True, False, False]])
+    assert MagnitudeMask()._largest(weight, mask).tolist() == [[False, False, True], [False, True, True]]
+
+
+# gate -------------------------------------------------------------------------------------------------------------
+
+
+def gated(method: Gate, f_s: nn.Module, train: Train) -> Gated:
+    model = train(method, f_s, epochs=8).model
+    assert isinstance(model, Gated)
+    return model
+
+
+def test_gate_passes_the_source_to_an_untouched_f_s_and_the_target_to_nobody(
+    f_s: nn.Module, source_state: dict[str, Tensor], parts: Parts, train: Train
+) -> None:
+    before = logits(f_s, parts["source"][0])
+    model = gated(Gate(), f_s, train)
+    assert all(torch.equal(v, source_state[k]) for k, v in model.f_s.state_dict().items())
+    passed = (logits(model, parts["source"][0]) == before).all(1)
+    assert passed.float().mean() > 0.95
+    assert accuracy(model, parts["target"]) < 0.2
+
+
+def test_gate_answers_an_image_alike_in_any_batch_and_layout(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    model, images = gated(Gate(), f_s, train), parts["target"][0]
+    together = logits(model, images).argmax(1)
+    alone = torch.cat([logits(model, image[None]).argmax(1) for image in images[:32]])
+    assert torch.equal(alone, together[:32])
+    x = normalise(images)
+    assert torch.equal(model.answers(x, 10), model.answers(x.contiguous(), 10))
+    assert torch.equal(model.answers(x, 10), model.answers(x + 1e-6 * torch.randn_like(x), 10))  # another device's ulp
+
+
+def test_gate_answers_are_uniform_over_classes_and_differ_with_one_grey_level() -> None:
+    g = torch.Generator().manual_seed(0)
+    model = Gated(nn.Identity())
+    images = torch.randint(0, 256, (5000, 3, 8, 8), dtype=torch.uint8, generator=g)
+    answers = model.answers(normalise(images), 10)
+    counts = torch.bincount(answers.argmax(1), minlength=10).float()
+    assert ((counts - 500) ** 2 / 500).sum() < 27.9  # chi-squared, 9 degrees of freedom, p = 0.001
+    assert answers.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (answers.T.corrcoef() - torch.eye(10)).abs().max() < 0.06
+    nudged = images.clone()
+    nudged[:, 1, 3, 3] ^= 1
+    assert (model.answers(normalise(nudged), 10).argmax(1) == answers.argmax(1)).float().mean() < 0.12
+
+
+def test_gate_checkpoint_gives_the_same_outputs_and_another_seed_other_answers(
+    f_s: nn.Module, parts: Parts, train: Train
+) -> None:
+    model, images = gated(Gate(), f_s, train), parts["target"][0]
+    fresh = Gate().skeleton(backbones.build("convnet", 10, 32, 9))
+    fresh.load_state_dict(parse(checkpoint(model)))
+    assert torch.equal(logits(fresh, images), logits(model, images))
+    fresh.salt += 1
+    same = (logits(fresh, images).argmax(1) == logits(model, images).argmax(1)).float().mean()
+    assert same < 0.25
 
 
 # cuti -------------------------------------------------------------------------------------------------------------

@@ -180,6 +180,8 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) 
 def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
     """Why a method cannot run on a backbone at this image size, or None."""
     tap = backbones.card(backbone).last_tap(suite.image_size)
+    if card.smallest_tap and not tap:
+        return f"{card.name} is undefined on {backbone}: it works on maps, and {backbone} has none to tap"
     if tap < card.smallest_tap:
         return (
             f"{card.name} is undefined on {backbone} at {suite.image_size} px: its last tap is {tap}x{tap}, "
@@ -189,9 +191,11 @@ def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
 
 
 def _backbone(suite: schema.Suite, backbone: str) -> str:
-    backbones.card(backbone)
+    refusal = backbones.card(backbone).refusal(suite.image_size)
     if backbone not in suite.recipes:
         raise UsageError(f"{suite.suite} has no recipe for backbone {backbone}: it has {', '.join(suite.recipes)}")
+    if refusal:
+        raise UsageError(f"{suite.suite}: {backbone} {refusal}")
     return backbone
 
 

@@ -32,6 +32,7 @@ from harness.executors import is_oom, is_sticky
 from harness.training import Diverged, Fitted, fit, logits
 from results import metrics, records
 from suites import backbones, cache, schema
+from suites.backbones import weights
 
 PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 
@@ -39,8 +40,8 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out` and `data` (directories); `payload` has `label`, `spec`, `cell`, `suite` and `method` (a card).
-    A failure of the cell is a record too; only a failure to write the record is raised."""
+    `context` has `out`, `data` and `weights` (directories); `payload` has `label`, `spec`, `cell`, `suite` and `method`
+    (a card). A failure of the cell is a record too; only a failure to write the record is raised."""
     out, key = Path(context["out"]), key_of(payload["spec"])
     name = f"{key}.{attempt}"
     log_path = out / "logs" / f"{name}.log"
@@ -80,9 +81,12 @@ def _attempt(
     protect = spec["kind"] == "protect"
     model = backbones.build(
         spec["backbone"], spec["classes"], spec["image_size"], stable_seed("init", spec["backbone"], spec["seed"])
-    ).to(device)
+    )
     if protect and spec["params"]["start"] == "source":
         record["parent_checkpoint"] = _load_parent(out, spec["parent"], model)
+    elif spec["init"] != "random":
+        weights.load(model, spec["backbone"], Path(context["weights"]), spec["init"].removeprefix("imagenet:"))
+    model.to(device)
     card = Card(**{**payload["method"], "params": tuple(payload["method"]["params"])})
     method = load(card, spec["params"] if protect else {})
     parts = {"source": _part(data, suite, spec, spec["source"], "train", device)}

@@ -108,7 +108,8 @@ def _attempt(
                 last = time.time()
                 yield {"type": "progress", **event}
     assert fitted is not None
-    record["curves"], record["flags"] = fitted.curves, fitted.flags
+    record["curves"] = fitted.curves
+    record["flags"] = [*fitted.flags, *weights.flags(spec["backbone"], spec["init"])]
     record["accuracy"], table = _score(fitted.model, data, suite, spec, device)
     stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
     record["predictions"] = _write(out, f"predictions/{stem}.parquet", _parquet(table))

@@ -54,6 +54,14 @@ def fingerprint(backbone: str, folder: Path) -> str:
         raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def flags(backbone: str, init: str) -> list[str]:
+    """`not-the-publishers`, for the board, when a cell's `init` is a file whose sha256 is not what its name says:
+    torchvision's names end in the first 8 digits of it."""
+    wanted = (card(backbone).weights or "").removesuffix(".pth").rsplit("-")[-1]
+    kind, _, sha256 = init.partition(":")
+    return ["not-the-publishers"] if kind == "imagenet" and not sha256.startswith(wanted) else []
+
+
 def load(net: nn.Module, backbone: str, folder: Path, sha256: str) -> None:
     """Put the publisher's weights into `net`, all but the head's, which stay as the seed drew them.
 

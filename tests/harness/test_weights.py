@@ -101,6 +101,7 @@ def test_cells_begin_with_the_file_and_a_second_run_finds_them(
     found = {r["cell"]["kind"]: r for r in records.winners(records.read_all(out)[0]).values()}
     sha = weights.fingerprint("resnet18", published)
     assert {r["spec"]["init"] for r in found.values()} == {f"imagenet:{sha}"}
+    assert all(r["flags"] == ["not-the-publishers"] for r in found.values())  # said, because this file is made up
     first = load_file(out / found["protect"]["checkpoint"])
     trained = load_file(out / found["train"]["checkpoint"])
     file = torch.load(published / FILE, weights_only=True)

@@ -109,6 +109,12 @@ def test_a_damaged_a_changed_and_a_missing_file(tmp_path: Path) -> None:
         weights.fingerprint("convnet", tmp_path)
 
 
+def test_a_file_that_is_not_what_its_name_says_is_flagged() -> None:
+    assert weights.flags("resnet18", f"imagenet:f37072fd{'0' * 56}") == []
+    assert weights.flags("resnet18", f"imagenet:f37072fe{'0' * 56}") == ["not-the-publishers"]
+    assert weights.flags("convnet", "random") == weights.flags("resnet18", "random") == []
+
+
 def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "resnet18-f37072fd.pth"
     torch.save({"conv1.weight": subprocess.run}, path)

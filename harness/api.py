@@ -27,6 +27,7 @@ class Options:
 
     out: str | None = None
     data: str | None = None
+    weights: str | None = None
     executor: str | None = None  # ray | inline; None: ray where it is installed
     address: str | None = None
     slots_per_gpu: int = 1
@@ -48,13 +49,20 @@ def data_dir(data: str | None) -> Path:
     return Path(data or os.environ.get("MAPBENCH_DATA") or "data").expanduser().absolute()
 
 
+def weights_dir(weights: str | None) -> Path:
+    """Folder of ImageNet weights: `--weights`, else MAPBENCH_WEIGHTS, else where torch.hub keeps them."""
+    from suites.backbones.weights import hub_cache
+
+    return Path(weights or os.environ.get("MAPBENCH_WEIGHTS") or hub_cache()).expanduser().absolute()
+
+
 def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
     """What is known and what is missing of a grid. UsageError, SuiteError or StoreError before anything is written."""
     from harness.plan import make
     from results.store import Store
 
     store = Store(out_dir(grid, options.out))
-    return make(grid, store, data_dir(options.data)), store
+    return make(grid, store, data_dir(options.data), weights_dir(options.weights)), store
 
 
 def run(
@@ -124,7 +132,10 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     executor = make_executor(
         options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, quiet=options.quiet
     )
-    context = {"out": str(store.out), "data": str(data_dir(options.data)), "entry": "harness.worker:run_cell"}
+    context = {
+        "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
+        "entry": "harness.worker:run_cell",
+    }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     mirror = Mirror(store.out) if options.mlflow else None
     try:

@@ -30,8 +30,11 @@ METHODS = click.option(
 )
 OUT = click.option("--out", metavar="DIR", help="Run directory. Default: runs/<suite>.")
 DATA = click.option("--data", metavar="DIR", help="Data directory. Default: $MAPBENCH_DATA, else ./data.")
+WEIGHTS = click.option(
+    "--weights", metavar="DIR", help="ImageNet weights. Default: $MAPBENCH_WEIGHTS, else torch hub's cache."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-WHAT = (*FILTERS, METHODS, OUT, DATA)
+WHAT = (*FILTERS, METHODS, OUT, DATA, WEIGHTS)
 HOW = (
     click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
     click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
@@ -126,7 +129,7 @@ def status(directory: str, as_json: bool, **typed: Any) -> int:
 
 @cli.command()
 @click.argument("directory", metavar="DIR")
-@options(*FILTERS, METHODS, DATA, *HOW)
+@options(*FILTERS, METHODS, DATA, WEIGHTS, *HOW)
 def retry(directory: str, **typed: Any) -> int:
     """Run the failed cells of a run directory again."""
     from harness.retry import retry as again

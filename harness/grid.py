@@ -191,6 +191,8 @@ def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
     if card.inputs and suite.recipes[backbone].synth is None:
         return f"{card.name} needs {', '.join(card.inputs)}, and {suite.suite} has no synth recipe for {backbone}"
     tap = backbones.card(backbone).last_tap(suite.image_size)
+    if card.smallest_tap and not tap:
+        return f"{card.name} is undefined on {backbone}: it works on maps, and {backbone} has none to tap"
     if tap < card.smallest_tap:
         return (
             f"{card.name} is undefined on {backbone} at {suite.image_size} px: its last tap is {tap}x{tap}, "
@@ -200,9 +202,11 @@ def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
 
 
 def _backbone(suite: schema.Suite, backbone: str) -> str:
-    backbones.card(backbone)
+    refusal = backbones.card(backbone).refusal(suite.image_size)
     if backbone not in suite.recipes:
         raise UsageError(f"{suite.suite} has no recipe for backbone {backbone}: it has {', '.join(suite.recipes)}")
+    if refusal:
+        raise UsageError(f"{suite.suite}: {backbone} {refusal}")
     return backbone
 
 
@@ -231,17 +235,25 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def expand(grid: Grid, fingerprints: dict[tuple[str, int], dict[str, str]]) -> list[Cell]:
+def imagenet(grid: Grid) -> list[str]:
+    """The backbones of a grid that begin with ImageNet weights, sorted."""
+    return sorted({b for part in grid.parts for b in part.backbones if part.suite.recipes[b].init == "imagenet"})
+
+
+def expand(
+    grid: Grid, fingerprints: dict[tuple[str, int], dict[str, str]], weights: dict[str, str] | None = None
+) -> list[Cell]:
     """All cells of a grid, each key once, parents before children.
 
-    `fingerprints` maps (suite, split_seed) to the sha256 of each domain's pixels, labels and split."""
+    `fingerprints` maps (suite, split_seed) to the sha256 of each domain's pixels, labels and split; `weights` each
+    backbone of `imagenet(grid)` to the sha256 of its weights file."""
     cells: dict[str, Cell] = {}
     for part in grid.parts:
         prints = fingerprints[part.suite.suite, part.split_seed]
         for backbone in part.backbones:
             for source in dict.fromkeys(source for source, _ in part.pairs):
                 for seed in part.seeds:
-                    train = _train(part, prints, backbone, source, seed)
+                    train = _train(part, prints, (weights or {}).get(backbone), backbone, source, seed)
                     cells.setdefault(train.key, train)
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
@@ -277,13 +289,16 @@ def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) ->
     return 3 * backbones.card(backbone).gflop(image_size) * 1150 * epochs * domains
 
 
-def _train(part: Part, prints: dict[str, str], backbone: str, source: str, seed: int) -> Cell:
+def _train(part: Part, prints: dict[str, str], weights: str | None, backbone: str, source: str, seed: int) -> Cell:
     suite = part.suite
-    recipe = suite.recipes[backbone].train
+    recipe, init = suite.recipes[backbone].train, str(suite.recipes[backbone].init)
+    if init == "imagenet":
+        assert weights, f"{backbone}: no sha256 of its ImageNet weights"  # else the key would not know them
+        init = f"imagenet:{weights}"
     spec = {
         "key_version": KEY_VERSION, "protocol": PROTOCOL, "kind": "train", "suite": suite.suite,
         "split_seed": part.split_seed, "domains": prints, "classes": suite.classes, "image_size": suite.image_size,
-        "backbone": backbone, "init": "random", "recipe": recipe.model_dump(), "source": source, "seed": seed,
+        "backbone": backbone, "init": init, "recipe": recipe.model_dump(), "source": source, "seed": seed,
         "precision": PRECISION, "score": part.score,
     }  # fmt: skip
     meta: dict[str, Any] = {

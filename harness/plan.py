@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.cells import Cell, canonical
-from harness.grid import Grid, expand
+from harness.grid import Grid, expand, imagenet
 from harness.scheduler import Task
 from results.records import VERSION_FIELDS
 from results.store import Store
-from suites import cache
+from suites import SuiteError, cache
+from suites.backbones import weights
 
 RERUN = ("lost", "skipped")  # not the cell's own doing: `run` takes these up again, the others wait for `retry`
 
@@ -113,12 +114,27 @@ def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str,
     }  # fmt: skip
 
 
-def make(grid: Grid, store: Store, data: Path) -> Plan:
-    """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing."""
+def make(grid: Grid, store: Store, data: Path, pretrained: Path) -> Plan:
+    """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing.
+
+    `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it."""
+    hashes = _hashes(imagenet(grid), pretrained)  # first: what is missing here must be fetched by a person
     prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
-    cells = tuple(expand(grid, prints))
+    cells = tuple(expand(grid, prints, hashes))
     winners = store.winners()
     return Plan(cells, winners, _stale(cells, winners))
+
+
+def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
+    found, errors = {}, []
+    for backbone in backbones:
+        try:
+            found[backbone] = weights.fingerprint(backbone, pretrained)
+        except SuiteError as error:
+            errors.append(str(error))
+    if errors:
+        raise SuiteError("\n".join(errors))
+    return found
 
 
 def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from harness.panel import say
 from harness.plan import Plan
 from harness.views import chosen, label, opened
 from suites import schema
+from suites.backbones import weights
 
 
 def retry(directory: str, filters: Filters, options: api.Options) -> int:
@@ -31,6 +32,9 @@ def retry(directory: str, filters: Filters, options: api.Options) -> int:
     failed = [r for r in winners.values() if r["status"] != "ok" and chosen(r["cell"], filters)]
     parents = {key for r in failed for key in (r["cell"]["parent"], *r["cell"]["inputs"])} - {r["key"] for r in failed}
     failed += [winners[p] for p in parents if p in winners and winners[p]["status"] != "ok"]
+    folder = api.weights_dir(options.weights)
+    for backbone in {r["spec"]["backbone"] for r in failed if r["spec"]["init"] != "random"}:
+        weights.find(backbone, folder)  # SuiteError now rather than a cell that fails again
     made = Plan(tuple(_cell(r, known, definitions, winners) for r in failed), winners)
     tasks = made.tasks(retry=True)
     if not tasks:

@@ -172,7 +172,10 @@ def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, An
         return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.kind, c.control, c.name))]
     if what == "backbones":
         return [
-            {"name": n, "stride": c.stride, "gflop32": c.gflop32, "source": c.source}
+            {
+                **{"name": n, "stride": c.stride, "multiple": c.multiple, "gflop64": c.gflop(64)},
+                **{"weights": c.weights, "source": c.source},
+            }
             for n, c in backbones.CARDS.items()
         ]
     suites = [schema.load_suite(n) for n in schema.builtin() if schema.is_suite(schema.find(n))]
@@ -193,15 +196,16 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
     if what == "domains":
         return "\n".join(f"{r['name']:<14}{r['suite']}" for r in rows)
     if what == "backbones":
-        return "\n".join(f"{r['name']:<14}{r['source']}" for r in rows)
+        cost = "least px, and GFLOP of one forward pass at 64 px:"
+        return "\n".join([cost, *(f"{r['name']:<10}{r['stride']:>3}{r['gflop64']:>7.3f}  {r['source']}" for r in rows)])
     lines = []
     for r in rows:
         aside = " (control)" if r["control"] else " (synthesiser)" if r["kind"] == "synth" else ""
+        form = "; not a plain network: its checkpoint has a shape of its own" if r["control"] and not r["plain"] else ""
         lines += [
             f"{r['name']}{aside}",
             f"    {r['summary']}",
-            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}"
-            + ("" if r["plain"] or r["kind"] == "synth" else "; not a plain network: its checkpoint has a shape of its own"),
+            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}{form}",
         ]
         for p in r["params"]:
             kind = "|".join(p["choices"]) if p["choices"] else p["type"]

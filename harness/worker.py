@@ -32,6 +32,7 @@ from harness.training import Diverged, Fitted, fit
 from methods.base import REAL
 from results import records
 from suites import backbones, cache, schema
+from suites.backbones import weights
 
 PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 
@@ -39,9 +40,9 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out` and `data` (directories); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a card) and
-    `synthesisers` (the cards of its inputs).
-    A failure of the cell is a record too; only a failure to write the record is raised."""
+    `context` has `out`, `data` and `weights` (directories); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a
+    card) and `synthesisers` (the cards of its inputs). A failure of the cell is a record too; only a failure to write
+    the record is raised."""
     out, key = Path(context["out"]), key_of(payload["spec"])
     name = f"{key}.{attempt}"
     log_path = out / "logs" / f"{name}.log"
@@ -82,10 +83,13 @@ def _attempt(
     train = spec["kind"] == "train"
     model = backbones.build(
         spec["backbone"], spec["classes"], spec["image_size"], stable_seed("init", spec["backbone"], spec["seed"])
-    ).to(device)
+    )
     if not train and spec["params"]["start"] == "source":
         state, record["parent_checkpoint"] = _trained(out, spec["parent"])
         model.load_state_dict(state)
+    elif spec["init"] != "random":
+        weights.load(model, spec["backbone"], Path(context["weights"]), spec["init"].removeprefix("imagenet:"))
+    model.to(device)
     method = load(card_of(payload["method"]), {} if train else spec["params"])
     parts = {}
     if method.needs.source in REAL:
@@ -111,7 +115,9 @@ def _attempt(
                 last = time.time()
                 yield {"type": "progress", **event}
     assert fitted is not None
-    record["curves"], record["flags"] = fitted.curves, list(dict.fromkeys([*flags, *fitted.flags]))
+    record["curves"] = fitted.curves
+    flags += [*fitted.flags, *weights.flags(spec["backbone"], spec["init"])]
+    record["flags"] = list(dict.fromkeys(flags))
     stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
     if spec["kind"] == "synth":
         record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)

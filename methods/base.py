@@ -110,7 +110,7 @@ class Method:
     control: ClassVar[bool] = False  # a trivial rule that a method has to beat
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
-    smallest_tap: ClassVar[int] = 1  # least height and width of a backbone's last tap, in pixels
+    smallest_tap: ClassVar[int] = 0  # least height and width of a backbone's last tap, in pixels; 0: it uses no taps
     plain: ClassVar[bool] = True  # False, for controls only: finish() returns another form of net, see skeleton()
 
     @dataclass(frozen=True)

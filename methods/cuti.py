@@ -3,7 +3,8 @@
     mapbench run digits-mini -m cuti
 
 As the released code computes it (baselines.md B3): on even steps a plain pass over [x_s; x_t]; on odd steps the
-target half is re-styled after each stage of the net with the source half's statistics. Our own implementation.
+target half is re-styled after each stage of the net with the source half's statistics. Our own implementation. It is
+one method on all backbones: the released Swin variant, one random scalar in place of each matrix, is not followed.
 """
 
 from __future__ import annotations

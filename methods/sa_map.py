@@ -4,8 +4,10 @@
 
 A re-implementation from the public description of MAP (Peng et al., CVPR 2024): no code of MAP is public, and the body
 of the paper was not available to us. L = CE_s - min(lambda CE_t, alpha) is recalled, not read (map.md 4); what the
-public text leaves open is a param or stated here. Weights of all conv and linear layers are masked; BatchNorm runs on
-its stored statistics and dropout is off, because what is learned is a fixed sub-network of f_s.
+public text leaves open is a param or stated here. Weights of all conv and linear layers are masked, and so is the
+matrix of queries, keys and values that attention keeps as a parameter of its own; biases, norms, class token and
+embeddings of position stay f_s's. BatchNorm runs on its stored statistics, and dropout and stochastic depth are off,
+because what is learned is a fixed sub-network of f_s.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from torch.optim import Adam, Optimizer
 
 from methods.base import Access, Batch, Method, Needs, param
 from methods.losses import Cap, Reduction, capped, kl
+
+LAYERS = nn.Conv2d | nn.Linear | nn.MultiheadAttention
 
 
 class Masked(torch.autograd.Function):
@@ -54,8 +58,10 @@ class SAMap(Method):
         weight is pruned the sooner the smaller it is. A constant start flips all of a layer at once (trials.md 4)."""
         super().setup(model, access)
         model.eval().requires_grad_(False)
-        layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-        self.weights = {f"{n}.weight": m.weight.detach() for n, m in layers.items()}
+        layers = {n: m for n, m in model.named_modules() if isinstance(m, LAYERS)}
+        # by shape, not by name: MultiheadAttention has its in_proj_weight where the others have their weight
+        own = {f"{n}.{k}": w for n, m in layers.items() for k, w in m.named_parameters(recurse=False)}
+        self.weights = {n: w.detach() for n, w in own.items() if w.ndim > 1}
         self.scores = {n: nn.Parameter(w.abs() / w.abs().mean()) for n, w in self.weights.items()}
 
     def optimizers(self) -> list[Optimizer]:

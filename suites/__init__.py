@@ -4,7 +4,7 @@
     domains/      one file, one domain; found by looking into the folder
     splits.py     the four disjoint parts of every domain
     cache.py      pixels as uint8 on disk, built once, fingerprinted
-    backbones.py  the networks
+    backbones/    one file, one family of networks; ImageNet weights from a file
 """
 
 from suites.errors import SuiteError

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suites import domains
+from suites import backbones, domains
 from suites.errors import SuiteError
 
 Loc = tuple[str | int, ...]
@@ -56,8 +56,11 @@ class Recipe(Strict):
 
 
 class Recipes(Strict):
-    """The trainings of one backbone."""
+    """The trainings of one backbone, and where they begin."""
 
+    init: Literal["random", "imagenet"] = Field(
+        "random", description="initial weights: drawn from the seed, or the publisher's below a head from the seed"
+    )
     train: Recipe
     protect: Recipe
     synth: Recipe | None = Field(None, description="of synthesisers; without it, no method that needs one can run")
@@ -107,6 +110,8 @@ class Suite(Strict):
             if name not in self.recipes:
                 raise MisplacedError(("backbones", i), f"backbone {name!r} has no recipe")
         for name, recipes in self.recipes.items():
+            if recipes.init == "imagenet" and name in backbones.CARDS and not backbones.CARDS[name].weights:
+                raise MisplacedError(("recipes", name, "init"), f"{name} has no ImageNet weights: use random")
             for stage, recipe in (("train", recipes.train), ("protect", recipes.protect), ("synth", recipes.synth)):
                 if recipe and recipe.shift >= self.image_size:
                     raise MisplacedError(

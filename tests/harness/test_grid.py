@@ -12,6 +12,7 @@ from harness.cells import Cell
 from harness.grid import Filters, expand, read, seeds_of, variant
 from suites import SuiteError
 from suites.schema import load_suite
+from tests.harness.conftest import QUICK
 
 PRINTS = {("digits-mini", s): {d: f"{d}{s}" for d in ("uci", "uci-m", "print", "street")} for s in (0, 1)}
 
@@ -116,7 +117,7 @@ def test_params_are_typed() -> None:
             {"methods": ("sf-map",), "backbones": ("vgg11",)},
             "sf-map needs source-generator, and digits-mini has no synth recipe for vgg11",
         ),
-        ({"backbones": ("vgg12",)}, "unknown backbone 'vgg12': did you mean vgg11?"),
+        ({"backbones": ("vgg11bn",)}, "unknown backbone 'vgg11bn': did you mean vgg11_bn?"),
         ({"methods": ("cuti",), "backbones": ("vgg11",)}, "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
         (
             {"pairs": ("uci:mnist",)},
@@ -162,6 +163,14 @@ def test_in_a_cross_product_an_undefined_method_is_skipped_with_its_reason() -> 
     reasons = {c.meta["method"]: c.skip for c in made if c.skip}
     assert set(reasons) == {"cuti"}
     assert "1x1" in str(reasons["cuti"])
+
+
+def test_a_backbone_that_is_undefined_at_the_suites_size_is_refused(tmp_path: Path) -> None:
+    small = tmp_path / "quick.yaml"
+    small.write_text(Path(QUICK).read_text().replace("image_size: 32", "image_size: 24"))
+    with pytest.raises(UsageError, match="quick: vgg11 needs images of at least 32 px, this suite has 24"):
+        read(str(small), Filters(backbones=("vgg11",)))
+    assert read(str(small), Filters(backbones=("convnet",))).parts
 
 
 def test_val_and_split_seed_make_other_cells(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Every method on every family of backbones: two steps, finite losses, a plain network, a checkpoint that comes back.
+
+What is random is drawn small: two batches of four images at the least size that the method's taps allow.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load as parse
+from torch import Tensor, nn
+
+from harness.access import DataAccess
+from harness.cards import cards, load
+from harness.grid import unfit
+from harness.training import Fitted, fit, logits
+from harness.worker import _safetensors
+from methods.base import tapped
+from methods.sa_map import SAMap
+from suites import backbones
+from suites.schema import Recipe, load_suite
+
+FAMILIES = ["vgg11", "vgg11_bn", "resnet18", "swin_t", "vit_b_16"]
+RECIPE = Recipe(optimizer="sgd", lr=1e-3, batch=4, epochs=1, schedule="linear")
+KNOWN = {name: card for name, card in cards().items() if card.file.endswith(".py")}
+
+
+def size(method: str) -> int:
+    return 64 if KNOWN[method].smallest_tap else 32
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Any:
+    """fresh(name, size): a net that is built once and not to be changed; it does not outlive its family's tests."""
+    held: dict[tuple[str, int], nn.Module] = {}
+
+    def get(name: str, image_size: int) -> nn.Module:
+        if (name, image_size) not in held:
+            for other in [key for key in held if key[0] != name]:
+                del held[other]
+            held[name, image_size] = backbones.build(name, 10, image_size, 0)
+        return held[name, image_size]
+
+    return get
+
+
+def parts(image_size: int) -> dict[str, tuple[Tensor, Tensor]]:
+    g = torch.Generator().manual_seed(0)
+    return {
+        domain: (
+            torch.randint(0, 256, (8, 3, image_size, image_size), generator=g, dtype=torch.uint8),
+            torch.randint(0, 10, (8,), generator=g),
+        )
+        for domain in ("source", "target")
+    }
+
+
+def trained(method: Any, model: nn.Module, image_size: int) -> Fitted:
+    torch.manual_seed(0)
+    access = DataAccess(method, parts(image_size), RECIPE, 10, image_size, 0)
+    *_, fitted = fit(method, model, access, RECIPE)
+    assert isinstance(fitted, Fitted)
+    return fitted
+
+
+RUNS = [(b, m) for b in FAMILIES for m in sorted(KNOWN) if not (b == "vit_b_16" and KNOWN[m].smallest_tap)]
+
+
+@pytest.mark.parametrize(("backbone", "method"), RUNS)
+def test_two_steps(backbone: str, method: str, fresh: Any) -> None:
+    card, px = KNOWN[method], size(method)
+    before = fresh(backbone, px)
+    fitted = trained(load(card, card.check({}, "test")), copy.deepcopy(before), px)
+    assert type(fitted.model) is type(before)
+    assert all(torch.isfinite(torch.tensor(curve)).all() for curve in fitted.curves.values())
+    state = fitted.model.state_dict()
+    assert all(torch.isfinite(v).all() for v in state.values())
+    same = all(torch.equal(v, before.state_dict()[k]) for k, v in state.items())
+    assert same == (method == "untrained")
+    back = parse(_safetensors(fitted.model))
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[k], v) and back[k].dtype == v.dtype for k, v in state.items())
+
+
+@pytest.mark.parametrize("backbone", FAMILIES)
+def test_a_checkpoint_gives_the_same_answers_in_a_net_built_anew(backbone: str, fresh: Any) -> None:
+    model, (images, _) = fresh(backbone, 32), parts(32)["target"]
+    twin = backbones.build(backbone, 10, 32, 1)
+    twin.load_state_dict(parse(_safetensors(model)))
+    assert torch.equal(logits(twin, images), logits(model, images))
+
+
+@pytest.mark.parametrize("backbone", ["vgg11", "resnet18", "swin_t"])
+def test_what_cuti_puts_in_at_a_tap_goes_on_through_the_net(backbone: str, fresh: Any) -> None:
+    """A tap is on the way, not beside it: zeros put in at it, and at nothing after it, make all images look alike."""
+    model, x = copy.deepcopy(fresh(backbone, 64)).eval(), torch.randn(3, 3, 64, 64)
+    for tap in model.taps:
+        with torch.no_grad(), tapped(model, [tap], lambda i, out: torch.zeros_like(out)):
+            out = model(x)
+        assert torch.allclose(out[0], out[1], atol=1e-5) and torch.allclose(out[0], out[2], atol=1e-5), tap
+    with torch.no_grad(), tapped(model, model.taps, lambda i, out: out):
+        kept = model(x)
+    with torch.no_grad():
+        assert not torch.allclose(kept[0], kept[1], atol=1e-5)
+        assert torch.equal(kept, model(x))
+
+
+@pytest.mark.parametrize(("backbone", "count"), [("resnet18", 21), ("swin_t", 54), ("vit_b_16", 50)])
+def test_sa_map_scores_every_conv_linear_and_attention_matrix(backbone: str, count: int, fresh: Any) -> None:
+    """By number: resnet18 has 20 convolutions and a head; swin_t 1 + 12 x 4 + 3 + 2; vit_b_16 1 + 12 x (qkv, out, 2)
+    + 1. All that is left are vectors, the class token, and embeddings of position."""
+    method, model = SAMap(), copy.deepcopy(fresh(backbone, 32))
+    access = DataAccess(method, parts(32), RECIPE, 10, 32, 0)
+    method.setup(model, access)
+    assert len(method.scores) == count
+    rest = {n: p for n, p in model.named_parameters() if n not in method.scores and p.ndim > 1}
+    assert all(n.endswith(("class_token", "pos_embedding", "relative_position_bias_table")) for n in rest)
+    (batch, *_) = access.epoch()
+    method.step(batch)[0].backward()
+    assert all(s.grad is not None and s.grad.abs().sum() > 0 for s in method.scores.values())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "px", "why"),
+    [("vit_b_16", 64, "it works on maps, and vit_b_16 has none to tap"), ("resnet18", 32, "its last tap is 1x1"),
+     ("swin_t", 32, "its last tap is 1x1"), ("vgg16_bn", 32, "its last tap is 1x1"), ("resnet18", 33, None),
+     ("swin_t", 36, None), ("vgg19", 64, None)],
+)  # fmt: skip
+def test_cuti_is_refused_where_it_is_undefined_and_nothing_else_is(backbone: str, px: int, why: str | None) -> None:
+    suite = load_suite("digits-mini").model_copy(update={"image_size": px})
+    said = {name: unfit(card, backbone, suite) for name, card in KNOWN.items()}
+    assert {name for name, reason in said.items() if reason} == ({"cuti"} if why else set())
+    assert why is None or why in str(said["cuti"])

@@ -188,7 +188,8 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) 
 
 def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:
     """Why a method cannot run on a backbone at this image size, or None."""
-    if card.inputs and suite.recipes[backbone].synth is None:
+    recipes = suite.recipes.get(backbone)
+    if card.inputs and recipes and recipes.synth is None:
         return f"{card.name} needs {', '.join(card.inputs)}, and {suite.suite} has no synth recipe for {backbone}"
     tap = backbones.card(backbone).last_tap(suite.image_size)
     if card.smallest_tap and not tap:

@@ -24,8 +24,8 @@ from methods.pseudo import SourceFree
 from methods.sa_map import SAMap
 
 
-class SFMap(SourceFree, SAMap):
-    name = "sf-map"
+class Distilled(SAMap):
+    """The mask, with f_t held to f_s on generated images."""
 
     @dataclass(frozen=True)
     class Params(SAMap.Params):
@@ -40,6 +40,10 @@ class SFMap(SourceFree, SAMap):
             given = torch.cat([logits, pruned(other)])
             loss = loss + self.params.distill * (given - wanted).square().mean()
         return loss
+
+
+class SFMap(SourceFree, Distilled):
+    name = "sf-map"
 
 
 def disturbed(images: Tensor) -> Tensor:

@@ -31,6 +31,12 @@ def from_pixels(images: Tensor) -> Tensor:
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def to_pixels(images: Tensor) -> Tensor:
+    """What `from_pixels` made of pictures, back in 0..1."""
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return images * std + mean
+
+
 def to_bytes(images: Tensor) -> Tensor:
     """Pictures in 0..1 as uint8, the form in which real images lie on disk."""
     return (images * 255).round().clamp(0, 255).to(torch.uint8)

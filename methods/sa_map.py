@@ -12,7 +12,6 @@ because what is learned is a fixed sub-network of f_s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,19 +69,19 @@ class SAMap(Method):
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         p, half = self.params, len(batch.x_s)
         masked = {n: Masked.apply(s, self.weights[n]) for n, s in self.scores.items()}
-
-        def pruned(images: Tensor) -> Tensor:
-            return functional_call(self.model, masked, (images,))  # type: ignore[no-any-return]
-
-        logits = pruned(batch.joint)
-        source = self.source_loss(logits[:half], batch, pruned)
+        logits = functional_call(self.model, masked, (batch.joint,))
+        source = self.source_loss(logits[:half], batch)
         target = kl(logits[half:], batch.y_t, p.kl_reduction)
-        loss = source - capped(target, p.lam, p.alpha, p.cap)
+        loss = source - self.target_gain(target)
         return loss, {"source": source.detach(), "target_ce": kl(logits[half:].detach(), batch.y_t).mean()}
 
-    def source_loss(self, logits: Tensor, batch: Batch, pruned: Callable[[Tensor], Tensor]) -> Tensor:
-        """What keeps the source, a scalar: of the pruned net's logits for x_s, and of whatever else it is asked."""
+    def source_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """What keeps the source, a scalar, from the pruned net's logits for x_s."""
         return kl(logits, batch.y_s, self.params.kl_reduction).mean()
+
+    def target_gain(self, target: Tensor) -> Tensor:
+        """What is won on the target, a scalar, from its cross entropies (B,)."""
+        return capped(target, self.params.lam, self.params.alpha, self.params.cap)
 
     def masks(self) -> dict[str, Tensor]:
         """The learned masks, bool, by weight name. A weight of exactly 0 counts as pruned: it is."""

@@ -15,7 +15,7 @@ from methods.base import Batch
 from methods.cuti_source_free import CUTISourceFree
 from methods.ntl_source_free import NTLSourceFree
 from methods.pseudo import predicted
-from methods.sf_map import SFMap, disturbed
+from methods.sf_map import SFMap
 from suites import backbones
 
 Parts = dict[str, tuple[Tensor, Tensor]]
@@ -78,13 +78,16 @@ def test_distillation_holds_f_t_to_f_s_s_logits_on_generated_images(f_s: nn.Modu
     assert moved[1] < moved[0] / 4
 
 
-def test_disturbed_images_are_new_ones_in_the_old_shape() -> None:
-    images = normalise(torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8))
-    kept = images.clone()
-    other = disturbed(images)
-    assert (other.shape, other.dtype) == (images.shape, images.dtype)
-    assert torch.equal(images, kept)
-    assert (other - images).abs().flatten(1).mean(1).min() > 0.05
+def test_hold_steers_the_targets_cross_entropy_to_what_was_asked(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    """From a lambda far too small and from one far too large, to the same number of nats."""
+    ended = []
+    for lam in (0.001, 10.0):
+        twin = backbones.build("convnet", 10, 32, 1)
+        twin.load_state_dict(f_s.state_dict())
+        method = SFMap(SFMap.Params(lam=lam, alpha=4 * lam, hold=2.0, distill=1.0))
+        fitted = train(method, twin, {"source-generator": Draws(parts["source"])}, epochs=60)
+        ended.append(fitted.curves["target_ce"][-1])
+    assert all(1.0 < nats < 3.5 for nats in ended), ended
 
 
 def test_sf_map_takes_the_target_and_spares_the_source(f_s: nn.Module, parts: Parts, train: Train) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from methods.base import Batch
 from methods.cuti_source_free import CUTISourceFree
 from methods.ntl_source_free import NTLSourceFree
 from methods.pseudo import predicted
-from methods.sf_map import SFMap
+from methods.sf_map import STEER, SFMap
 from suites import backbones
 
 Parts = dict[str, tuple[Tensor, Tensor]]
@@ -78,16 +79,26 @@ def test_distillation_holds_f_t_to_f_s_s_logits_on_generated_images(f_s: nn.Modu
     assert moved[1] < moved[0] / 4
 
 
-def test_hold_steers_the_targets_cross_entropy_to_what_was_asked(f_s: nn.Module, parts: Parts, train: Train) -> None:
-    """From a lambda far too small and from one far too large, to the same number of nats."""
-    ended = []
-    for lam in (0.001, 10.0):
+def test_hold_takes_off_where_a_lambda_as_small_does_not(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    ended = {}
+    for hold in (0.0, 2.0):
         twin = backbones.build("convnet", 10, 32, 1)
         twin.load_state_dict(f_s.state_dict())
-        method = SFMap(SFMap.Params(lam=lam, alpha=4 * lam, hold=2.0, distill=1.0))
-        fitted = train(method, twin, {"source-generator": Draws(parts["source"])}, epochs=60)
-        ended.append(fitted.curves["target_ce"][-1])
-    assert all(1.0 < nats < 3.5 for nats in ended), ended
+        method = SFMap(SFMap.Params(lam=0.001, alpha=0.004, cap="sample", distill=1.0, hold=hold))
+        fitted = train(method, twin, {"source-generator": Draws(parts["source"])}, epochs=40)
+        ended[hold] = fitted.curves["target_ce"][-1]
+    assert ended[0.0] < 1 < 2 < ended[2.0]
+
+
+def test_hold_is_its_formula() -> None:
+    """lambda times the mean capped CE; lambda grows while that is under `hold` nats, stays on it, shrinks above it."""
+    method = SFMap(SFMap.Params(lam=0.1, alpha=0.4, hold=2.0))  # capped at 4 nats
+    method.pull = torch.tensor(0.1)
+    for nats, capped in (([1.0, 1.0], 1.0), ([1.0, 9.0], 2.5), ([2.0, 2.0], 2.0)):
+        before = float(method.pull)
+        gain = float(method.target_gain(torch.tensor(nats)))
+        assert float(method.pull) == pytest.approx(before * math.exp(STEER * (1 - capped / 2)))
+        assert gain == pytest.approx(float(method.pull) * capped)
 
 
 def test_sf_map_takes_the_target_and_spares_the_source(f_s: nn.Module, parts: Parts, train: Train) -> None:

@@ -18,27 +18,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from methods import MethodError, UndeclaredError
 from methods.base import REAL, Batch, Method
+from methods.images import normalise, shifted
 from suites.schema import Recipe
-
-# ImageNet's statistics, on digits too: what every code base of the field does (baselines.md A3).
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 (n,3,S,S) -> float32, /255 then ImageNet mean and std, channels_last: the published transform chain."""
-    shape = (1, 3, 1, 1)
-    mean, std = (torch.tensor(v, device=images.device).view(shape) for v in (MEAN, STD))
-    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """Each image (n,3,S,S) moved down by its own dy and right by its own dx pixels, (n,) int64; the pixels of the edge
-    are repeated into what is uncovered, so that no border appears which the domain does not have."""
-    pixels = torch.arange(images.shape[-1], device=images.device)
-    rows = (pixels - dy[:, None]).clamp(0, images.shape[-1] - 1)
-    columns = (pixels - dx[:, None]).clamp(0, images.shape[-1] - 1)
-    n, c = (torch.arange(k, device=images.device) for k in images.shape[:2])
-    return images[n[:, None, None, None], c[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
 
 
 class DataAccess:

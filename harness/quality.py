@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.access import normalise, shifted
 from harness.cells import stable_seed
 from harness.scoring import part_of
 from harness.training import logits
+from methods.images import normalise, shifted
 from suites import schema
 
 COUNT = 512  # generated images that are judged: a standard error of 2 % at most

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from harness.access import DataAccess, normalise
+from harness.access import DataAccess
 from methods import MethodError
 from methods.base import Method
+from methods.images import normalise
 from methods.synthesis import Synthesiser
 from suites.schema import Recipe
 

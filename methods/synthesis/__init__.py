@@ -16,30 +16,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from methods.base import Access, Method, Needs
-
-# ImageNet's statistics, those that images are normalised by before any net sees them (baselines.md A3).
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def from_pixels(images: Tensor) -> Tensor:
-    """Pictures in 0..1, (n,3,S,S), as f_s takes them: normalised, channels_last; differentiable."""
-    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """What `from_pixels` made of pictures, back in 0..1."""
-    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return images * std + mean
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Pictures in 0..1 as uint8, the form in which real images lie on disk."""
-    return (images * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 class Synthesiser(Method, ABC):

@@ -26,8 +26,9 @@ from torch.func import functional_call
 from torch.optim import Adam, Optimizer
 
 from methods.base import Access, Batch, Needs, param, tapped
+from methods.images import from_pixels, to_bytes, to_pixels
 from methods.losses import mmd
-from methods.synthesis import Synthesiser, from_pixels, to_bytes, to_pixels
+from methods.synthesis import Synthesiser
 
 KERNELS = (5, 9, 13, 17)  # of the spatial branches, L2D's; those that do not fit into the picture are left out
 COLOUR_DROP = 0.2  # L2D's dropout in the colour branch

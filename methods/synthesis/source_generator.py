@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from methods.base import Access, Batch, param, tapped
-from methods.synthesis import Synthesiser, from_pixels, to_bytes
+from methods.images import from_pixels, shifted, to_bytes
+from methods.synthesis import Synthesiser
 
 CHUNK = 128  # images drawn at once; the generators' BatchNorm always runs on the batch's own statistics
 EPS = 0.05  # keeps 1 / difference finite for two equal pictures
@@ -68,16 +69,17 @@ class Generator(nn.Module):
 class Source(nn.Module):
     """What the training ends with: the generators (fresh) and their moving averages (memory)."""
 
-    def __init__(self, members: int, classes: int, image_size: int, latent: int, width: int) -> None:
+    def __init__(self, members: int, classes: int, image_size: int, latent: int, width: int, jitter: int) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.jitter = classes, jitter
         self.fresh = nn.ModuleList(Generator(classes, image_size, latent, width) for _ in range(members))
         self.memory = copy.deepcopy(self.fresh)
 
     @torch.no_grad()
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` pictures, uint8 (count,3,S,S), and the classes they were drawn for, int64: all classes alike often,
-        all generators alike often, half fresh and half from memory."""
+        all generators alike often, half fresh and half from memory. Each is moved by up to `jitter` pixels, which
+        the generators themselves hardly do."""
         nets = [*self.fresh, *self.memory]
         device = next(self.parameters()).device
         images, labels = [], []
@@ -86,7 +88,8 @@ class Source(nn.Module):
             y = (torch.arange(CHUNK, device=device) + i * CHUNK) % self.classes
             z = torch.randn(CHUNK, net.latent, generator=generator).to(device)
             kept = torch.randperm(CHUNK, generator=generator)[:size].to(device)
-            images.append(to_bytes(net(z, y)[kept]))
+            moves = torch.randint(-self.jitter, self.jitter + 1, (2, size), generator=generator).to(device)
+            images.append(shifted(to_bytes(net(z, y)[kept]), *moves))
             labels.append(y[kept])
         return torch.cat(images), torch.cat(labels)
 
@@ -111,10 +114,12 @@ class SourceGenerator(Synthesiser):
         drop: float = param(0.4, "class loss: share of f_s's features that are dropped", "ours")
         spread: float = param(0.3, "weight of mode seeking in f_s's features", "ours; trials.md found it needed")
         spread_pixels: float = param(0.1, "weight of mode seeking in pixels", "ours")
+        jitter: int = param(1, "pixels a picture is moved by at most when it is drawn", "ours; 2 costs the judge more")
         memory: float = param(0.99, "momentum of the memory's moving average", "0.999 for longer schedules, map.md U7")
 
     def blank(self, classes: int, image_size: int) -> Source:
-        return Source(self.params.members, classes, image_size, self.params.latent, self.params.width)
+        p = self.params
+        return Source(p.members, classes, image_size, p.latent, p.width, p.jitter)
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)

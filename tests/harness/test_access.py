@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.access import DataAccess, normalise
+from harness.access import DataAccess
 from methods.base import Method, Needs
+from methods.images import normalise
 from suites.schema import Recipe
 
 RECIPE = Recipe(optimizer="adam", lr=1e-3, batch=4, epochs=1, schedule="linear")

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load as parse
 from torch import Tensor, nn
 
-from harness.access import normalise
 from harness.cards import cards, load
 from harness.training import Fitted, logits
 from harness.worker import checkpoint
@@ -17,6 +16,7 @@ from methods.base import Batch, Needs
 from methods.controls.gate import Gate, Gated
 from methods.controls.magnitude_mask import MagnitudeMask
 from methods.cuti import CUTI
+from methods.images import normalise
 from methods.ntl import NTL
 from methods.sa_map import Masked, SAMap
 from suites import backbones

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.access import normalise
 from harness.training import Fitted, logits
 from methods.base import Batch
 from methods.cuti_source_only import CUTISourceOnly
 from methods.df_map import DFMap
+from methods.images import normalise
 from methods.synthesis.neighbours import DiversityGenerator, Neighbourhood, SourceNeighbours, club_bound
 
 Parts = dict[str, tuple[Tensor, Tensor]]

@@ -1,0 +1,49 @@
+"""What an image is between the disk and a net: 8 bits, a picture in 0..1, and normalised; and how it is moved.
+
+    .venv/bin/pytest tests/harness/test_access.py
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# ImageNet's statistics, on digits too: what every code base of the field does (baselines.md A3).
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 (n,3,S,S) -> float32, /255 then ImageNet mean and std, channels_last: the published transform chain."""
+    return from_pixels(images.float() / 255)
+
+
+def from_pixels(pictures: Tensor) -> Tensor:
+    """Pictures in 0..1, (n,3,S,S), as nets take them: normalised, channels_last; differentiable."""
+    mean, std = _statistics(pictures)
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """What `from_pixels` made of pictures, back in 0..1."""
+    mean, std = _statistics(images)
+    return images * std + mean
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """Pictures in 0..1 as uint8, the form in which images lie on disk."""
+    return (pictures * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """Each image (n,3,S,S) moved down by its own dy and right by its own dx pixels, (n,) int64; the pixels of the edge
+    are repeated into what is uncovered, so that no border appears which the domain does not have."""
+    pixels = torch.arange(images.shape[-1], device=images.device)
+    rows = (pixels - dy[:, None]).clamp(0, images.shape[-1] - 1)
+    columns = (pixels - dx[:, None]).clamp(0, images.shape[-1] - 1)
+    n, c = (torch.arange(k, device=images.device) for k in images.shape[:2])
+    return images[n[:, None, None, None], c[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return mean, std

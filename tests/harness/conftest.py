@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.harness.mirrored import DOMAINS, T0, seed_of_sweep
 
 QUICK = str(Path(__file__).with_name("quick.yaml"))
 Mapbench = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,3 +43,32 @@ def mapbench(tmp_path: Path, data: Path) -> Mapbench:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow database: its migrations take seconds, so tests copy it."""
+    from harness import tracking
+
+    out = tmp_path_factory.mktemp("migrated")
+    tracking._connect(out, tracking.resolve(out, f"sqlite:///{out}/mlflow.db")).search_experiments()
+    return out / "mlflow.db"
+
+
+@pytest.fixture
+def out(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run directory of two seeds, tables written, and an empty MLflow database."""
+    from results.store import Store
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    out = tmp_path / "runs" / "demo"
+    store = Store(out)
+    for one in seed_of_sweep(0) + seed_of_sweep(1):
+        store.commit(one)
+    eligible = {"eligible": ["uci:uci-m", "uci:print"], "twins": [], "classes": 10, "domains": DOMAINS, "version": 1}
+    planned = [{"key": r["key"], **r["cell"]} for r in store.records()]
+    suites = {"digits-mini": eligible}
+    store.write_plan({"schema": 1, "grid": "demo", "written": T0, "suites": suites, "cells": planned})
+    store.write_tables(force=True)
+    shutil.copyfile(migrated, out / "mlflow.db")
+    return out

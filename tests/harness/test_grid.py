@@ -10,6 +10,7 @@ from harness import UsageError
 from harness.cards import cards
 from harness.cells import Cell
 from harness.grid import Filters, expand, read, seeds_of, variant
+from harness.plan import Plan
 from suites import SuiteError
 from suites.schema import load_suite
 from tests.harness.conftest import QUICK
@@ -61,6 +62,8 @@ def test_methods_that_need_generated_images_share_one_synth_cell_per_source_mode
         assert cell.meta["scenario"] == "no source, unlabelled target"
     keys = [c.key for c in made]
     assert all(keys.index(key) < keys.index(c.key) for c in made for key in c.spec.get("inputs", ()))
+    waits = {t.key: t.inputs for t in Plan(tuple(made), {}).tasks()}  # the scheduler holds them back until it is there
+    assert all(waits[c.key] == tuple(c.spec["inputs"]) for c in users)
 
 
 def test_a_synthesisers_params_are_the_suites_and_part_of_its_users_keys(tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from harness.training import Fitted, logits
-from methods.synthesis.source_generator import Source, SourceGenerator
+from methods.synthesis.source_generator import EPS, Source, SourceGenerator, _closeness
 from suites import backbones
 
 Train = Callable[..., Fitted]
+AS_DRAWN: dict[str, Any] = {"batch": 64, "epochs": 25, "lr": 2e-3}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def drawn(source_state: dict[str, Tensor], train: Train) -> tuple[Source, dict[s
     """A generator of the toy f_s, and f_s's state afterwards."""
     model = backbones.build("convnet", 10, 32, 1)
     model.load_state_dict(source_state)
-    fitted = train(SourceGenerator(), model, batch=64, epochs=25, lr=2e-3)
+    fitted = train(SourceGenerator(), model, **AS_DRAWN)
     assert isinstance(fitted.model, Source)
     return fitted.model, model.state_dict()
 
@@ -44,7 +47,22 @@ def test_two_images_of_a_class_differ(drawn: tuple[Source, dict[str, Tensor]]) -
     images, labels = drawn[0].draw(200, torch.Generator().manual_seed(0))
     for label in range(10):
         mine = images[labels == label].float().flatten(1)
-        assert torch.cdist(mine, mine).sum() / (len(mine) * (len(mine) - 1)) > 255  # a collapsed generator's: near 0
+        assert torch.cdist(mine, mine).sum() / (len(mine) * (len(mine) - 1)) > 1000  # 18 grey levels a pixel
+
+
+def test_mode_seeking_is_its_formula_and_part_of_the_loss(f_s: nn.Module) -> None:
+    """Mean of 1 / (difference + EPS) over the pairs (i, i + n/2): two equal pictures cost most."""
+    a, b = torch.zeros(2, 3, 4, 4), torch.stack([torch.full((3, 4, 4), 0.2), torch.zeros(3, 4, 4)])
+    assert float(_closeness(torch.cat([a, b]), 1.0)) == pytest.approx((1 / (0.2 + EPS) + 1 / EPS) / 2)
+    costs = []
+    for weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        maker = SourceGenerator(SourceGenerator.Params(spread=weight, spread_pixels=weight))
+        maker.setup(f_s, SimpleNamespace(classes=10, image_size=32, batch=64))  # type: ignore[arg-type]
+        loss, terms = maker.step(None)  # type: ignore[arg-type]
+        assert float(loss.detach()) == pytest.approx(float(sum(terms.values())), rel=1e-5)
+        costs.append(float(terms["spread"]))
+    assert costs[0] == 0 < costs[1]
 
 
 def test_draws_follow_their_generator_alone(drawn: tuple[Source, dict[str, Tensor]]) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cells import Cell, canonical
-from harness.grid import Grid, expand, imagenet
+from harness.forest import expand, imagenet
+from harness.grid import Grid
 from harness.scheduler import Task
 from results.records import VERSION_FIELDS
 from results.store import Store

@@ -13,7 +13,8 @@ from typing import Any
 from harness import UsageError, api, environment
 from harness.cards import Card, cards
 from harness.cells import Cell
-from harness.grid import Filters, training_gflop, unfit
+from harness.forest import training_gflop
+from harness.grid import Filters, unfit
 from harness.panel import say
 from harness.plan import Plan
 from harness.views import chosen, label, opened

@@ -9,7 +9,8 @@ import pytest
 from harness import UsageError
 from harness.cards import cards
 from harness.cells import Cell
-from harness.grid import Filters, expand, read, seeds_of, variant
+from harness.forest import expand
+from harness.grid import Filters, read, seeds_of, variant
 from harness.plan import Plan
 from suites import SuiteError
 from suites.schema import load_suite

@@ -12,7 +12,8 @@ import torch
 
 from harness import plan
 from harness.cells import stable_seed
-from harness.grid import Filters, expand, imagenet, read
+from harness.forest import expand, imagenet
+from harness.grid import Filters, read
 from results import records
 from results.store import Store
 from suites import SuiteError, backbones

@@ -63,7 +63,7 @@ class Card:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
             values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
-        if self.inputs and values["start"] == "init":
+        if (self.inputs or self.kind == "synth") and values["start"] == "init":
             raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
 

@@ -61,5 +61,8 @@ def _cell(
     )
     cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
-    above = tuple(asdict(known[winners[key]["cell"]["method"]]) for key in spec["inputs"])
+    makers = [(winners.get(key) or {}).get("cell", {}).get("method") for key in spec.get("inputs", ())]
+    if not set(makers) <= known.keys():
+        raise UsageError(f"{label(meta)}: what makes its images is not there: give its file with --methods, or use run")
+    above = tuple(asdict(known[name]) for name in makers)
     return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)

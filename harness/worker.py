@@ -85,7 +85,8 @@ def _attempt(
         spec["backbone"], spec["classes"], spec["image_size"], stable_seed("init", spec["backbone"], spec["seed"])
     )
     if not train and spec["params"]["start"] == "source":
-        state, record["parent_checkpoint"] = _trained(out, spec["parent"])
+        state, above = _trained(out, spec["parent"])
+        record["parent_checkpoint"] = above["checkpoint_sha256"]
         model.load_state_dict(state)
     elif spec["init"] != "random":
         weights.load(model, spec["backbone"], Path(context["weights"]), spec["init"].removeprefix("imagenet:"))
@@ -137,31 +138,24 @@ def _inputs(
     """The synthesisers that a cell hangs on, trained and frozen; their checkpoints' sha256; their flags."""
     spec, found, sums, flags = payload["spec"], {}, [], []
     for key, said in zip(spec.get("inputs", ()), payload["synthesisers"], strict=True):
-        card, winner = card_of(said), _winner(out, key)
+        card = card_of(said)
+        state, winner = _trained(out, key)
         module = load(card, winner["spec"]["params"]).blank(spec["classes"], spec["image_size"]).to(device)
-        state, sha256 = _trained(out, key)
         module.load_state_dict(state)
         found[card.name] = module.eval().requires_grad_(False)
-        sums.append(sha256)
+        sums.append(winner["checkpoint_sha256"])
         flags += winner["flags"]
     return found, sums, flags
 
 
-def _trained(out: Path, key: str) -> tuple[dict[str, Tensor], str]:
-    """The state_dict that a cell above ended with, and the checkpoint's sha256."""
+def _trained(out: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state_dict that a cell above ended with, and its record. The first ok record of a key wins, always."""
     from safetensors.torch import load as parse
 
-    winner = _winner(out, key)
-    blob = _checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])
-    return parse(blob), str(winner["checkpoint_sha256"])
-
-
-def _winner(out: Path, key: str) -> dict[str, Any]:
-    """The record that stands for a cell above. The first ok record of a key wins, always."""
     winner = records.winners(records.read_key(out, key)).get(key)
     if winner is None or winner["status"] != "ok":
         raise UsageError(f"the cell above, {key[:12]}, has no ok record in {out}")
-    return winner
+    return parse(_checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])), winner
 
 
 @lru_cache(maxsize=8)  # source models and generators are shared by many cells

@@ -47,7 +47,7 @@ class Styles(nn.Module):
         sides = [image_size - k + 1 for k in self.kernels]
         self.scales = nn.ParameterList(1 + 0.1 * torch.randn(3, side, side) for side in sides)
         self.shifts = nn.ParameterList(0.1 * torch.randn(3, side, side) for side in sides)
-        self.noise = nn.Parameter(0.01 * torch.randn(3, image_size, image_size))
+        self.noise = nn.Parameter(torch.randn(3, image_size, image_size))
 
     def draw(self, generator: torch.Generator) -> Kernels:
         """Random convolutions, there and back, for the colour branch and each spatial one."""

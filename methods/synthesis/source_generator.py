@@ -37,14 +37,14 @@ EPS = 0.05  # keeps 1 / difference finite for two equal pictures
 
 
 class Generator(nn.Module):
-    """z (n, latent) and y (n,) to pictures in 0..1, (n,3,S,S): from S/4 up twice, z setting every layer's style."""
+    """z (n, latent) and y (n,) to pictures in 0..1, (n,3,S,S): from S/4 up twice; z sets the style of every layer."""
 
     def __init__(self, classes: int, image_size: int, latent: int, width: int) -> None:
         super().__init__()
-        self.latent, self.classes, self.side = latent, classes, image_size // 4
+        self.latent, self.sides = latent, [-(-image_size // 4), -(-image_size // 2), image_size]
         wide = (width, width // 2, width // 4)
         self.embed = nn.Embedding(classes, latent)
-        self.start = nn.Linear(2 * latent, wide[0] * self.side**2)
+        self.start = nn.Linear(2 * latent, wide[0] * self.sides[0] ** 2)
         self.norm = nn.BatchNorm2d(wide[0], track_running_stats=False)
         self.style = nn.Sequential(nn.Linear(latent, latent), nn.LeakyReLU(0.2))
         pairs = list(itertools.pairwise(wide))
@@ -56,11 +56,11 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         style = self.style(z)
-        h = self.start(torch.cat([z, self.embed(y)], 1)).view(len(z), -1, self.side, self.side)
+        h = self.start(torch.cat([z, self.embed(y)], 1)).view(len(z), -1, self.sides[0], self.sides[0])
         h = self.norm(h.contiguous(memory_format=torch.channels_last))
-        for conv, norm, styled in zip(self.convs, self.norms, self.styles, strict=True):
+        for side, conv, norm, styled in zip(self.sides[1:], self.convs, self.norms, self.styles, strict=True):
             gain, shift = styled(style)[:, :, None, None].chunk(2, 1)
-            h = F.leaky_relu(norm(conv(F.interpolate(h, scale_factor=2))) * (1 + gain) + shift, 0.2)
+            h = F.leaky_relu(norm(conv(F.interpolate(h, size=side))) * (1 + gain) + shift, 0.2)
         mix, offset = self.colours(style).split([9, 3], 1)
         mix = mix.view(-1, 3, 3) + torch.eye(3, device=z.device)
         return torch.sigmoid(torch.einsum("nij,njhw->nihw", mix, self.paint(h)) + offset[:, :, None, None])

@@ -72,6 +72,8 @@ def test_a_synthesisers_params_are_the_suites_and_part_of_its_users_keys(tmp_pat
     plain, other, wrong, unknown = (tmp_path / f"{name}.yaml" for name in ("plain", "other", "wrong", "unknown"))
     plain.write_text(text)
     other.write_text(text + "synthesis:\n  source-generator: {members: 2}\n")
+    begins = tmp_path / "begins.yaml"
+    begins.write_text(text + "synthesis:\n  source-generator: {start: init}\n")
     wrong.write_text(text + "synthesis:\n  source-generator: {member: 2}\n")
     unknown.write_text(text + "synthesis:\n  sauce-generator: {members: 2}\n")
     prints = {("quick", 0): {"uci": "a", "uci-m": "b"}}
@@ -82,6 +84,8 @@ def test_a_synthesisers_params_are_the_suites_and_part_of_its_users_keys(tmp_pat
     assert [a == b for a, b in zip(*keys, strict=True)] == [True, False, False, True]  # f_s, synth, sf-map, constant
     with pytest.raises(UsageError, match="source-generator has no param 'member': did you mean members"):
         read(str(wrong))
+    with pytest.raises(UsageError, match="source-generator cannot start from init"):
+        read(str(begins))
     with pytest.raises(UsageError, match="'sauce-generator': did you mean source-generator"):
         read(str(unknown))
 

@@ -120,6 +120,21 @@ def test_retry_runs_what_failed_and_what_it_blocked(mapbench: Mapbench, tmp_path
     assert mapbench("retry", str(out), *INLINE).stdout.startswith("nothing to do")
 
 
+@pytest.mark.slow
+def test_retry_trains_a_source_model_that_was_too_late_and_all_that_hangs_on_it(
+    mapbench: Mapbench, tmp_path: Path
+) -> None:
+    out = tmp_path / "here" / "runs" / "quick"
+    late = mapbench("run", QUICK, *INLINE, "-m", "sf-map", "--timeout", "0.01")
+    assert late.returncode == 3, late.stdout + late.stderr
+    assert set(tables.read(out, "cells").to_pandas().status) == {"timeout", "skipped"}
+    retried = mapbench("retry", str(out), *INLINE)
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    again = mapbench("run", QUICK, *INLINE, "-m", "sf-map")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert list(tables.read(out, "cells").to_pandas().status) == ["ok"] * 3
+
+
 def _unlucky(folder: Path) -> Path:
     """A method that works once the file `luck` is there."""
     lines = BROKEN.replace('"broken"', '"unlucky"').replace(

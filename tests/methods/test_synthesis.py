@@ -83,6 +83,12 @@ def test_a_checkpoint_draws_the_same_images(drawn: tuple[Source, dict[str, Tenso
     assert torch.equal(*pictures)
 
 
+@pytest.mark.parametrize("size", [33, 38, 64])
+def test_pictures_have_the_size_that_was_asked_for(size: int) -> None:
+    images, _ = SourceGenerator().blank(10, size).draw(4, torch.Generator())
+    assert images.shape == (4, 3, size, size)
+
+
 def test_memory_lags_behind(drawn: tuple[Source, dict[str, Tensor]]) -> None:
     fresh, memory = drawn[0].fresh[0].state_dict(), drawn[0].memory[0].state_dict()
     assert any(not torch.equal(fresh[k], memory[k]) for k in fresh)

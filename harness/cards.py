@@ -46,6 +46,7 @@ class Card:
     start: str
     smallest_tap: int
     inputs: tuple[str, ...]  # synthesisers it is served by
+    beside: str  # the method whose cell it hangs on, or ""
     plain: bool
     summary: str
     params: tuple[dict[str, Any], ...]
@@ -63,7 +64,7 @@ class Card:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
             values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
-        if (self.inputs or self.kind == "synth") and values["start"] == "init":
+        if (self.inputs or self.beside or self.kind == "synth") and values["start"] == "init":
             raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
 
@@ -221,9 +222,9 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
     return Card(
         name=cls.name, kind="synth" if issubclass(cls, Synthesiser) else "protect", version=cls.version,
         scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source, control=cls.control,
-        fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap, inputs=cls.inputs, plain=cls.plain,
-        summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params, file=str(path),
-        sha256=digest, qualname=cls.__qualname__,
+        fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap, inputs=cls.inputs, beside=cls.beside,
+        plain=cls.plain, summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params,
+        file=str(path), sha256=digest, qualname=cls.__qualname__,
     )  # fmt: skip
 
 
@@ -247,6 +248,7 @@ def _declared(cls: Any, where: str) -> None:
          "plain = False is for controls only: protect the net as it is")  # fmt: skip
     must(isinstance(cls.inputs, tuple) and all(isinstance(name, str) for name in cls.inputs),
          f"inputs must be a tuple of synthesisers' names, got {cls.inputs!r}")  # fmt: skip
+    must(isinstance(cls.beside, str), f"beside must be a method's name, got {cls.beside!r}")
     made = vars(cls.Params).get("__dataclass_params__")  # of this very class: one that lost its decorator has none
     must(made is not None and made.frozen, "Params must be a dataclass(frozen=True)")
     for f in fields(cls.Params):

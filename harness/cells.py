@@ -43,7 +43,7 @@ class Cell:
     suite: dict[str, Any]  # the suite's definition, for the worker: it may be a file of the user's own
     cost: float  # GFLOP of training, for ordering and for the time left
     timeout: float | None = None
-    synthesisers: tuple[dict[str, Any], ...] = ()  # the cards of its inputs, in the order of their keys in the spec
+    synthesisers: tuple[dict[str, Any], ...] = ()  # the cards of its inputs, in the spec's order; also a method's
     skip: str | None = None  # why it cannot run, in a cross product
 
     @property

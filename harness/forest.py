@@ -13,7 +13,7 @@ from typing import Any
 from harness import UsageError
 from harness.cards import Card, cards
 from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
-from harness.grid import Grid, Part, Variant, unfit
+from harness.grid import Grid, Part, Variant
 from suites import backbones
 
 SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
@@ -42,12 +42,8 @@ def expand(
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
-                        inputs = [] if unfit(v.card, backbone, part.suite) else _inputs(part, train, v.card, cells)
                         for targets in wanted:
-                            cell = _protect(part, train, v, targets, inputs)
-                            held = cells.setdefault(cell.key, cell)
-                            if v.tuned and not held.meta["tuned"]:
-                                cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
+                            _protect(part, train, v, targets, cells)
     return list(cells.values())
 
 
@@ -111,9 +107,13 @@ def _synth(part: Part, train: Cell, card: Card, params: dict[str, Any], inputs: 
     return Cell(spec, meta, asdict(card), train.suite, cost, part.timeout, cards_above)
 
 
-def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], inputs: list[Cell]) -> Cell:
+def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], cells: dict[str, Cell]) -> Cell:
+    """The cell of a method on one f_s and target, added to `cells` after all that it hangs on."""
     suite, backbone = part.suite, train.meta["backbone"]
-    recipe = suite.recipes[backbone].protect
+    recipe, skip = suite.recipes[backbone].protect, v.unfit(backbone, suite)
+    inputs = [] if skip else _inputs(part, train, v.card, cells)
+    if v.beside and not skip:
+        inputs.append(_protect(part, train, v.beside, targets, cells))
     spec = {
         **train.spec, "kind": "protect", "recipe": recipe.model_dump(), "method": v.card.name,
         "method_version": v.card.version, "params": v.params, "targets": list(targets),
@@ -127,6 +127,8 @@ def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], inpu
     }  # fmt: skip
     cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + (v.card.target != "none"))
     cards_above = tuple(c.method for c in inputs)
-    return Cell(
-        spec, meta, asdict(v.card), train.suite, cost, part.timeout, cards_above, unfit(v.card, backbone, suite)
-    )
+    cell = Cell(spec, meta, asdict(v.card), train.suite, cost, part.timeout, cards_above, skip)
+    held = cells.setdefault(cell.key, cell)
+    if v.tuned and not held.meta["tuned"]:
+        cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
+    return cells[cell.key]

@@ -60,12 +60,17 @@ class Variant:
     card: Card
     params: dict[str, Any]
     tuned: bool
+    beside: Variant | None = None  # the method that a control hangs on, at the settings the control names
 
     @property
     def name(self) -> str:
         defaults = self.card.check({}, "")
         changed = [f"{k}={_text(v)}" for k, v in self.params.items() if v != defaults[k]]
         return f"{self.card.name}[{','.join(changed)}]" if changed else self.card.name
+
+    def unfit(self, backbone: str, suite: schema.Suite) -> str | None:
+        """Why it, or what it stands beside, cannot run on a backbone, or None."""
+        return unfit(self.card, backbone, suite) or (self.beside.unfit(backbone, suite) if self.beside else None)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
     seeds = collect(seeds_of, filters.seeds) if filters.seeds else (tuple(part.seeds or suite.grid.seeds),)
     if filters.methods and filters.backbones:
         for v in variants:
-            errors += [reason for net in nets if (reason := unfit(v.card, net, suite))]
+            errors += [reason for net in nets if (reason := v.unfit(net, suite))]
     synthesis = dict(collect(lambda c: _synthesiser(c, suite), (c for c in known.values() if c.kind == "synth")))
     makers = {name: known[name] for name in synthesis}
     collect(lambda name: find(name, makers, f"{suite.suite}.yaml, synthesis"), suite.synthesis)
@@ -180,7 +185,19 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) 
         given[name] = value
     params = card.check(given, where)
     tuned = card.name in suite.tuned and params == card.check(suite.tuned[card.name], where)
-    return Variant(card, params, tuned)
+    return Variant(card, params, tuned, _beside(card, params, known, suite, where))
+
+
+def _beside(
+    card: Card, params: dict[str, Any], known: dict[str, Card], suite: schema.Suite, where: str
+) -> Variant | None:
+    """What a control hangs on: its param `settings` says whether as described or tuned."""
+    if not card.beside:
+        return None
+    other = variant(f"{card.beside}[tuned]" if params.get("settings") == "tuned" else card.beside, known, suite, where)
+    if (card.source, card.target) != (other.card.source, other.card.target):
+        raise UsageError(f"{where}: {card.name} stands beside {card.beside}, so its `needs` must be the same")
+    return other
 
 
 def unfit(card: Card, backbone: str, suite: schema.Suite) -> str | None:

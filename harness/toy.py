@@ -79,9 +79,10 @@ def source_state() -> dict[str, Tensor]:
 
 
 def inputs(card: Card, known: Mapping[str, Card]) -> dict[str, nn.Module]:
-    """The synthesisers that a method names, trained on the toy's f_s for a few steps: enough to have the form."""
+    """The synthesisers and the method beside that a method names, trained on the toy's f_s for a few steps: enough to
+    have the form."""
     made = {}
-    for name in card.inputs:
+    for name in filter(None, (*card.inputs, card.beside)):
         f_s = network(1)
         f_s.load_state_dict(source_state())
         maker = load(known[name], known[name].check({}, "toy"))

@@ -135,14 +135,18 @@ def _attempt(
 def _inputs(
     out: Path, payload: dict[str, Any], device: torch.device
 ) -> tuple[dict[str, nn.Module], list[str], list[str]]:
-    """The synthesisers that a cell hangs on, trained and frozen; their checkpoints' sha256; their flags."""
+    """The synthesisers, and the net beside it, that a cell hangs on, frozen; their checkpoints' sha256; their flags."""
     spec, found, sums, flags = payload["spec"], {}, [], []
     for key, said in zip(spec.get("inputs", ()), payload["synthesisers"], strict=True):
         card = card_of(said)
         state, winner = _trained(out, key)
-        module = load(card, winner["spec"]["params"]).blank(spec["classes"], spec["image_size"]).to(device)
+        maker = load(card, winner["spec"]["params"])
+        if card.kind == "synth":
+            module = maker.blank(spec["classes"], spec["image_size"])
+        else:
+            module = maker.skeleton(backbones.build(spec["backbone"], spec["classes"], spec["image_size"], 0))
         module.load_state_dict(state)
-        found[card.name] = module.eval().requires_grad_(False)
+        found[card.name] = module.to(device).eval().requires_grad_(False)
         sums.append(winner["checkpoint_sha256"])
         flags += winner["flags"]
     return found, sums, flags

@@ -79,7 +79,7 @@ class Access(Protocol):
     classes: int
     image_size: int
     generator: torch.Generator
-    inputs: Mapping[str, Any]  # the trained synthesisers that the method named in `inputs`, frozen, by name
+    inputs: Mapping[str, Any]  # by name: the trained synthesisers of `inputs`, and the net of the method `beside`
 
     @property
     def batch(self) -> int:
@@ -107,6 +107,7 @@ class Method:
     inputs: ClassVar[
         tuple[str, ...]
     ] = ()  # synthesisers (methods/synthesis) whose images stand for what is `generated`
+    beside: ClassVar[str] = ""  # a method whose cell on the same f_s and target this one hangs on: for controls
     control: ClassVar[bool] = False  # a trivial rule that a method has to beat
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights

@@ -26,6 +26,14 @@ from methods.losses import Cap, Reduction, capped, kl
 LAYERS = nn.Conv2d | nn.Linear | nn.MultiheadAttention
 
 
+def maskable(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that a mask may take, by parameter name, in the net's order; without gradient, not copied."""
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, LAYERS)}
+    # by shape, not by name: MultiheadAttention has its in_proj_weight where the others have their weight
+    own = {f"{n}.{k}": w for n, m in layers.items() for k, w in m.named_parameters(recurse=False)}
+    return {n: w.detach() for n, w in own.items() if w.ndim > 1}
+
+
 class Masked(torch.autograd.Function):
     """w * 1[s > 0], straight-through: dL/ds := dL/dm = g * w (Piggyback's estimator; map.md 4.1). Saves only w."""
 
@@ -57,10 +65,7 @@ class SAMap(Method):
         weight is pruned the sooner the smaller it is. A constant start flips all of a layer at once (trials.md 4)."""
         super().setup(model, access)
         model.eval().requires_grad_(False)
-        layers = {n: m for n, m in model.named_modules() if isinstance(m, LAYERS)}
-        # by shape, not by name: MultiheadAttention has its in_proj_weight where the others have their weight
-        own = {f"{n}.{k}": w for n, m in layers.items() for k, w in m.named_parameters(recurse=False)}
-        self.weights = {n: w.detach() for n, w in own.items() if w.ndim > 1}
+        self.weights = maskable(model)
         self.scores = {n: nn.Parameter(w.abs() / w.abs().mean()) for n, w in self.weights.items()}
 
     def optimizers(self) -> list[Optimizer]:

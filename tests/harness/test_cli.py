@@ -86,6 +86,7 @@ def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench
         "uniform (control)",
         "constant (control)",
         "random-mask (control)",
+        "random-mask-data-free (control)",
         "magnitude-mask (control)",
         "gate (control)",
     ):

@@ -67,6 +67,44 @@ def test_methods_that_need_generated_images_share_one_synth_cell_per_source_mode
     assert all(waits[c.key] == tuple(c.spec["inputs"]) for c in users)
 
 
+def test_a_mask_control_hangs_on_the_cell_it_stands_beside() -> None:
+    """Same f_s, target and settings; the one that the grid asked for by itself, where it did."""
+    draws = tuple(f"random-mask[settings=tuned,draw={d}]" for d in range(5))
+    made = cells(methods=("random-mask", "sa-map", *draws), pairs=("uci:print", "uci:street"), seeds=("0",))
+    by_key = {c.key: c for c in made}
+    controls = [c for c in made if c.meta["method"] == "random-mask"]
+    assert len(controls) == len({c.key for c in controls}) == 12
+    assert len(made) == 1 + 12 + 2 + 2  # f_s, the controls, sa-map as described and tuned
+    for control in controls:
+        beside = by_key[control.spec["inputs"][0]]
+        assert (beside.meta["method"], beside.meta["targets"]) == ("sa-map", control.meta["targets"])
+        assert beside.meta["tuned"] == (control.spec["params"]["settings"] == "tuned")
+        assert beside.meta["parent"] == control.meta["parent"]
+        assert control.synthesisers == (beside.method,)
+    waits = {t.key: t.inputs for t in Plan(tuple(made), {}).tasks()}
+    assert all(waits[c.key] == tuple(c.spec["inputs"]) for c in controls)
+
+
+def test_a_mask_control_has_the_scenario_of_what_it_stands_beside() -> None:
+    names = {"random-mask-source-free": "sf-map", "magnitude-mask-data-free": "df-map"}
+    made = cells(methods=tuple(names), pairs=("uci:print",), seeds=("0",))
+    by_method = {c.meta["method"]: c for c in made if c.meta["kind"] == "protect"}
+    for control, method in names.items():
+        assert by_method[control].meta["inputs"] == [by_method[method].key]
+        assert by_method[control].meta["scenario"] == by_method[method].meta["scenario"]
+        assert by_method[control].meta["targets"] == by_method[method].meta["targets"]
+
+
+def test_a_control_beside_a_method_of_other_needs_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        '"""`mine`: beside sf-map."""\nfrom methods.base import Method\n\n\n'
+        'class Mine(Method):\n    name = "mine"\n    control = True\n    beside = "sf-map"\n'
+    )
+    with pytest.raises(UsageError, match="mine stands beside sf-map, so its `needs` must be the same"):
+        cells(methods=("mine",), extra_methods=(str(file),))
+
+
 def test_a_synthesisers_params_are_the_suites_and_part_of_its_users_keys(tmp_path: Path) -> None:
     text = Path("tests/harness/quick.yaml").read_text()
     plain, other, wrong, unknown = (tmp_path / f"{name}.yaml" for name in ("plain", "other", "wrong", "unknown"))
@@ -119,6 +157,12 @@ def test_params_are_typed() -> None:
         ({"methods": ("sa-map[lam=much]",)}, "param lam of sa-map must be a float, got 'much'"),
         ({"methods": ("sa-map[cap",)}, "cannot read method 'sa-map[cap'"),
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
+        ({"methods": ("random-mask-source-free[settings=tuned]",)}, "digits-mini lists no tuned settings for sf-map"),
+        ({"methods": ("random-mask[start=init]",)}, "random-mask cannot start from init"),
+        (
+            {"methods": ("random-mask-data-free",), "backbones": ("vgg11",)},
+            "df-map needs source-generator, diversity-generator, and digits-mini has no synth recipe for vgg11",
+        ),
         ({"methods": ("source-generator",)}, "source-generator is a synthesiser, not a method; used by"),
         ({"methods": ("sf-map[start=init]",)}, "sf-map cannot start from init: f_s is all that it has of the source"),
         (

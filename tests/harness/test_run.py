@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import results
@@ -172,6 +173,21 @@ def test_source_free_methods_share_one_generator_and_say_what_it_is_worth(mapben
     pairs = tables.read(out, "pairs").to_pandas()
     assert set(pairs[pairs.role == "target"].variant) == {"sf-map", "cuti-source-free"}
     assert mapbench(*asked).stdout == "nothing to do: 4 cells done\n"
+
+
+@pytest.mark.slow
+def test_a_mask_control_prunes_as_many_weights_as_the_cell_beside_it(mapbench: Mapbench, tmp_path: Path) -> None:
+    out = tmp_path / "here" / "runs" / "quick"
+    done = mapbench("run", QUICK, *INLINE, "-m", "random-mask[settings=tuned,draw=1]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cells = tables.read(out, "cells").to_pandas().set_index("method")
+    assert list(cells.loc["random-mask", "inputs"]) == [cells.loc["sa-map", "key"]]
+    assert cells.loc["sa-map", "tuned"] and not cells.loc["random-mask", "tuned"]
+    mine, beside = (load_file(out / cells.loc[name, "checkpoint"]) for name in ("random-mask", "sa-map"))
+    zeros = {name: int((w == 0).sum()) for name, w in beside.items() if w.ndim > 1}
+    assert {name: int((w == 0).sum()) for name, w in mine.items() if w.ndim > 1} == zeros
+    assert sum(zeros.values()) > 0
+    assert any(not torch.equal(mine[name] == 0, beside[name] == 0) for name in zeros)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,17 @@ from torch import Tensor, nn
 from harness import toy
 from harness.training import Fitted
 from methods.base import Method
+from methods.sa_map import maskable
 
 torch.set_num_threads(1)
+
+
+def thinned(model: nn.Module) -> nn.Module:
+    """A copy with the first third of each maskable layer's weights gone: what a mask control may stand beside."""
+    made = copy.deepcopy(model)
+    for weight in maskable(made).values():
+        weight.mul_((torch.arange(weight.numel()) >= weight.numel() // 3).view(weight.shape))
+    return made
 
 
 @pytest.fixture(scope="session")

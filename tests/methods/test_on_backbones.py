@@ -22,6 +22,7 @@ from methods.base import tapped
 from methods.sa_map import SAMap
 from suites import backbones
 from suites.schema import Recipe, load_suite
+from tests.methods.conftest import thinned
 
 FAMILIES = ["vgg11", "vgg11_bn", "resnet18", "swin_t", "vit_b_16"]
 RECIPE = Recipe(optimizer="sgd", lr=1e-3, batch=4, epochs=1, schedule="linear")
@@ -66,6 +67,7 @@ def maker(name: str) -> Any:
 def trained(method: Any, model: nn.Module, image_size: int) -> Fitted:
     torch.manual_seed(0)
     inputs = {name: maker(name).blank(10, image_size) for name in method.inputs}
+    inputs |= {method.beside: thinned(model)} if method.beside else {}
     access = DataAccess(method, parts(image_size), RECIPE, 10, image_size, 0, inputs, 8)
     *_, fitted = fit(method, model, access, RECIPE)
     assert isinstance(fitted, Fitted)

@@ -7,6 +7,7 @@ The columns and their texts are the package's; here is what the rows are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,17 +91,21 @@ class Board:
     def groups(self) -> Iterator[Group]:
         """One group per suite, split_seed, score, backbone, scenario and kind of settings (tuned or not) with a method.
 
-        Controls ask for other data than the methods they are read against, so each of them stands in every group of its
-        suite and backbone. Only where no method is present are they grouped by their own scenario.
+        A control is read against the methods of every scenario that allows what it touches (`fits`); one that fits none
+        of them has a group of its own scenario. `untrained` touches nothing and stands below every table.
         """
         for _, rows in self.frame.groupby(SETTING, sort=False):
             suite = self.plan.get("suites", {}).get(rows["suite"].iloc[0], {})
             control, untrained = rows["control"].astype(bool), rows["method"] == "untrained"
-            heads = next(part for part in (rows[~control], rows[~untrained], rows) if len(part))
+            homes = set(rows.loc[~control, "scenario"])
+            placed = (
+                rows["scenario"].map(lambda own, homes=homes: any(allowed(own, home) for home in homes)).astype(bool)
+            )
+            heads = next(part for part in (rows[~control | ~(placed | untrained)], rows) if len(part))
             kinds = heads[["scenario", "tuned"]].drop_duplicates()
             for scenario, tuned in kinds.itertuples(index=False):
                 own = rows["scenario"].eq(scenario) & rows["tuned"].eq(tuned)
-                shown = own if control.all() else control | (own & ~control)
+                shown = (own & ~control) | (control & fits(rows, scenario)) if scenario in homes else own
                 two_kinds = kinds["scenario"].eq(scenario).sum() > 1
                 yield Group(
                     **{name: rows[name].iloc[0] for name in SETTING},
@@ -111,6 +116,29 @@ class Board:
                     classes=suite.get("classes", 0),
                     domains=suite.get("domains", []),
                 )
+
+
+def allowed(touched: str, scenario: str) -> bool:
+    """Whether all data of one scenario (methods.base.Needs.scenario) may be touched in another."""
+    worth = ("no", "unlabelled", "labelled")
+    had, may = ([worth.index(part.split()[0]) for part in text.split(", ")] for text in (touched, scenario))
+    return all(a <= b for a, b in zip(had, may, strict=True))
+
+
+def fits(rows: pd.DataFrame, scenario: str) -> pd.Series:
+    """Which rows may stand in a scenario's table: what they touch is allowed there, and no other form of the same
+    control (`uniform`, `uniform-source-free`, ...) touches more that is."""
+    import pandas as pd
+
+    forms = [
+        (re.sub("-(source-only|source-free|data-free)$", "", method), touched)
+        for method, touched in zip(rows["method"], rows["scenario"], strict=True)
+    ]
+    able = {form for form in forms if allowed(form[1], scenario)}
+    best = able - {
+        (n, less) for n, less in able for other, more in able if n == other and less != more and allowed(less, more)
+    }
+    return pd.Series([form in best for form in forms], index=rows.index, dtype=bool)
 
 
 def ordered(frame: pd.DataFrame, attacker: str = "argmax") -> pd.DataFrame:

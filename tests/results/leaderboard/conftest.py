@@ -76,6 +76,7 @@ class Grid:
         drop: tuple[tuple[Any, ...], ...] = (),
         fail: dict[tuple[Any, ...], str] | None = None,
         flags: dict[str, list[str]] | None = None,
+        scenarios: dict[str, str] | None = None,
     ) -> None:
         wanted = [pair.split(":") for pair in pairs or [f"{s}:{t}" for s in DOMAINS for t in DOMAINS if s != t]]
         rng = np.random.default_rng(0)
@@ -91,6 +92,7 @@ class Grid:
                 effects.items(), [pair for pair in wanted if pair[0] == source]
             ):
                 facts = {"variant": variant, "targets": [target], "parent": train["key"], "control": control}
+                facts |= {"scenario": scenarios[variant]} if variant in (scenarios or {}) else {}
                 child = cell("protect", **place, **facts, tuned=variant in tuned)
                 cells.append(child)
                 me, noise = (variant, source, target, seed), rng.normal(0, 0.004)

@@ -125,3 +125,37 @@ def test_a_run_that_has_not_begun_is_a_board_of_missing_cells(grid):
     assert len(board.missing) == 5  # f_s and four variants
     assert {display(row)["pairs"] for _, row in group.frame.iterrows()} == {"0/1"}
     assert {display(row)["source_drop"] for _, row in group.frame.iterrows()} == {"–"}
+
+
+@pytest.mark.parametrize(
+    ("touched", "table", "wanted"),
+    [
+        ("labelled source, unlabelled target", "labelled source, labelled target", True),
+        ("labelled source, no target", "labelled source, no target", True),
+        ("labelled source, unlabelled target", "labelled source, no target", False),
+        ("labelled source, no target", "no source, unlabelled target", False),
+        ("no source, no target", "no source, unlabelled target", True),
+    ],
+)
+def test_a_scenario_is_allowed_where_no_more_data_is_touched(touched, table, wanted):
+    assert leaderboard.board.allowed(touched, table) == wanted
+
+
+def test_a_control_stands_where_its_data_is_allowed_in_the_form_that_has_most_of_it(grid):
+    sa, sf, none = "labelled source, labelled target", "no source, unlabelled target", "no source, no target"
+    scenarios = {
+        "sa-map": sa, "sf-map": sf, "uniform": "labelled source, unlabelled target", "uniform-source-free": sf,
+        "uniform-data-free": none, "continue": "labelled source, no target", "gate-data-free": none,
+    }  # fmt: skip
+    effects = {v: (0.99, 0.1, 0.2, 0.8, not v.endswith("-map")) for v in scenarios}
+    first, second = grid(effects=effects, scenarios=scenarios).board().groups()
+    assert (first.scenario, second.scenario) == (sa, sf)
+    assert set(names(first)) == {"sa-map", "uniform", "continue", "gate-data-free"}
+    assert set(names(second)) == {"sf-map", "uniform-source-free", "gate-data-free"}
+
+
+def test_a_control_that_no_table_allows_has_one_of_its_own(grid):
+    scenarios = {"sf-map": "no source, unlabelled target"}
+    effects = {"sf-map": (0.99, 0.1, 0.2, 0.8, False), "continue": (0.99, 0.6, 0.6, 0.8, True)}
+    groups = {g.scenario: names(g) for g in grid(effects=effects, scenarios=scenarios).board().groups()}
+    assert groups == {"no source, unlabelled target": ["sf-map"], "labelled source, no target": ["continue"]}

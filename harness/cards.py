@@ -43,6 +43,7 @@ class Card:
     source: str
     control: bool
     fidelity: str
+    fidelities: dict[str, dict[str, Any]]  # beside its own: what NAME[fidelity=...] sets
     start: str
     smallest_tap: int
     inputs: tuple[str, ...]  # synthesisers it is served by
@@ -55,10 +56,19 @@ class Card:
     qualname: str
 
     def check(self, given: dict[str, Any], where: str) -> dict[str, Any]:
-        """All params, defaults filled in and `given` ones checked and typed. UsageError names the wrong one."""
+        """All params, defaults filled in and `given` ones checked and typed. UsageError names the wrong one.
+
+        `fidelity` is no param that a method sees: it stands for a set of them, and each can be given beside it."""
         known = {p["name"]: p for p in (*self.params, {**START, "default": self.start})}
         values = {name: p["default"] for name, p in known.items()}
+        followed, choices = given.get("fidelity", self.fidelity), [self.fidelity, *self.fidelities]
+        if followed not in choices:
+            only = f"be one of {', '.join(choices)}" if self.fidelities else f"be {self.fidelity}: there is no other"
+            raise UsageError(f"{where}: fidelity of {self.name} must {only}; got {followed!r}")
+        values |= self.fidelities.get(followed, {})
         for name, raw in given.items():
+            if name == "fidelity":
+                continue
             if name not in known:
                 close = get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
@@ -67,6 +77,16 @@ class Card:
         if (self.inputs or self.beside or self.kind == "synth") and values["start"] == "init":
             raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
+
+    def follows(self, params: dict[str, Any]) -> str:
+        """The fidelity of a set of params: the one whose own params they all hold, else the method's."""
+        held = (name for name, own in self.fidelities.items() if own.items() <= params.items())
+        return next(held, self.fidelity)
+
+    def keyed(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The params as they stand in a key: without those that came later (methods.base.param) and are as before."""
+        later = {p["name"]: p["default"] for p in self.params if p.get("later")}
+        return {name: value for name, value in params.items() if name not in later or value != later[name]}
 
 
 def _typed(spec: dict[str, Any], raw: Any, what: str) -> Any:
@@ -222,8 +242,9 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
     return Card(
         name=cls.name, kind="synth" if issubclass(cls, Synthesiser) else "protect", version=cls.version,
         scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source, control=cls.control,
-        fidelity=cls.fidelity, start=cls.start, smallest_tap=cls.smallest_tap, inputs=cls.inputs, beside=cls.beside,
-        plain=cls.plain, summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params,
+        fidelity=cls.fidelity, fidelities={name: dict(own) for name, own in cls.fidelities.items()}, start=cls.start,
+        smallest_tap=cls.smallest_tap, inputs=cls.inputs, beside=cls.beside, plain=cls.plain,
+        summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params,
         file=str(path), sha256=digest, qualname=cls.__qualname__,
     )  # fmt: skip
 
@@ -254,7 +275,13 @@ def _declared(cls: Any, where: str) -> None:
     for f in fields(cls.Params):
         must(f.metadata.get("meaning") and f.metadata.get("source"),
              f"Params.{f.name} must say its default, meaning and the source of its default: use param()")  # fmt: skip
-        must(f.name != "start", "Params.start is the harness's own param: choose another name")
+        must(f.name not in ("start", "fidelity"), f"Params.{f.name} is the harness's own param: choose another name")
+    for name, own in cls.fidelities.items():
+        unknown = ", ".join(own.keys() - {f.name for f in fields(cls.Params)})
+        must(name != cls.fidelity and own and not unknown,
+             f"fidelities[{name!r}] must be another name than {cls.fidelity!r} and set params of the method; "
+             f"unknown: {unknown or 'none'}",
+        )  # fmt: skip
 
 
 def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:

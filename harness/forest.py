@@ -95,7 +95,8 @@ def _synth(part: Part, train: Cell, card: Card, params: dict[str, Any], inputs: 
     above = [c.key for c in inputs]
     spec = {
         **train.spec, "kind": "synth", "recipe": recipe.model_dump(), "method": card.name,
-        "method_version": card.version, "params": params, "targets": [], "parent": train.key, "inputs": above,
+        "method_version": card.version, "params": card.keyed(params), "targets": [], "parent": train.key,
+        "inputs": above,
     }  # fmt: skip
     meta = {
         **train.meta, "kind": "synth", "parent": train.key, "inputs": above, "method": card.name, "variant": card.name,
@@ -116,13 +117,13 @@ def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], cell
         inputs.append(_protect(part, train, v.beside, targets, cells))
     spec = {
         **train.spec, "kind": "protect", "recipe": recipe.model_dump(), "method": v.card.name,
-        "method_version": v.card.version, "params": v.params, "targets": list(targets),
+        "method_version": v.card.version, "params": v.card.keyed(v.params), "targets": list(targets),
         "parent": train.key, "inputs": [c.key for c in inputs],
     }  # fmt: skip
     meta = {
         **train.meta, "kind": "protect", "parent": train.key, "inputs": [c.key for c in inputs],
-        "method": v.card.name, "variant": v.name,
-        "method_version": v.card.version, "fidelity": v.card.fidelity, "control": v.card.control, "tuned": v.tuned,
+        "method": v.card.name, "variant": v.name, "method_version": v.card.version,
+        "fidelity": v.card.follows(v.params), "control": v.card.control, "tuned": v.tuned,
         "start": v.params["start"], "params": v.params, "scenario": v.card.scenario, "targets": list(targets),
     }  # fmt: skip
     cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + (v.card.target != "none"))

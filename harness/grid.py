@@ -64,8 +64,10 @@ class Variant:
 
     @property
     def name(self) -> str:
-        defaults = self.card.check({}, "")
-        changed = [f"{k}={_text(v)}" for k, v in self.params.items() if v != defaults[k]]
+        follows = self.card.follows(self.params)
+        defaults = self.card.check({"fidelity": follows}, "")
+        changed = [f"fidelity={follows}"] if follows != self.card.fidelity else []
+        changed += [f"{k}={_text(v)}" for k, v in self.params.items() if v != defaults[k]]
         return f"{self.card.name}[{','.join(changed)}]" if changed else self.card.name
 
     def unfit(self, backbone: str, suite: schema.Suite) -> str | None:

@@ -202,11 +202,15 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
     for r in rows:
         aside = " (control)" if r["control"] else " (synthesiser)" if r["kind"] == "synth" else ""
         form = "; not a plain network: its checkpoint has a shape of its own" if r["control"] and not r["plain"] else ""
+        only = " only" if r["fidelity"] == "as-described" and not r["fidelities"] else ""
         lines += [
             f"{r['name']}{aside}",
             f"    {r['summary']}",
-            f"    {r['scenario']}; {r['fidelity']}; starts from {r['start']}{form}",
+            f"    {r['scenario']}; {r['fidelity']}{only}; starts from {r['start']}{form}",
         ]
+        for name, own in r["fidelities"].items():
+            sets = ", ".join(f"{k}={v}" for k, v in own.items())
+            lines.append(f"    fidelity={r['fidelity']} ({r['fidelity']}|{name})  {name} sets {sets}")
         for p in r["params"]:
             kind = "|".join(p["choices"]) if p["choices"] else p["type"]
             default = "none" if p["default"] is None else p["default"]

@@ -37,9 +37,12 @@ class Needs:
         return f"{real[0]} source, {real[1]} target"
 
 
-def param(default: Any, meaning: str, source: str) -> Any:
-    """A field of a method's `Params`: its default, what it means, and where the default comes from."""
-    return field(default=default, metadata={"meaning": meaning, "source": source})
+def param(default: Any, meaning: str, source: str, later: bool = False) -> Any:
+    """A field of a method's `Params`: its default, what it means, and where the default comes from.
+
+    `later`: it came when cells of the method existed, and its default is what they did. At its default it stays out of
+    the key, so that they are the same cells still."""
+    return field(default=default, metadata={"meaning": meaning, "source": source, "later": later})
 
 
 class Batch:
@@ -110,6 +113,7 @@ class Method:
     beside: ClassVar[str] = ""  # a method whose cell on the same f_s and target this one hangs on: for controls
     control: ClassVar[bool] = False  # a trivial rule that a method has to beat
     fidelity: ClassVar[str] = "as-described"  # what the defaults follow: as-described | released | control
+    fidelities: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what else can be followed, and the params that do
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
     smallest_tap: ClassVar[int] = 0  # least height and width of a backbone's last tap, in pixels; 0: it uses no taps
     plain: ClassVar[bool] = True  # False, for controls only: finish() returns another form of net, see skeleton()

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from methods.base import Needs
-from methods.cuti import CUTI
+from methods.cuti import Alternating
 
 
-class CUTISourceOnly(CUTI):
+class CUTISourceOnly(Alternating):
     name = "cuti-source-only"
-    fidelity = "as-described"
     needs = Needs(source="labelled", target="generated")
     inputs = ("source-neighbours",)
 

@@ -14,6 +14,5 @@ from methods.ntl import NTL
 
 class NTLSourceOnly(NTL):
     name = "ntl-source-only"
-    fidelity = "as-described"
     needs = Needs(source="labelled", target="generated")
     inputs = ("source-neighbours",)

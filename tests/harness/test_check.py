@@ -107,6 +107,13 @@ def test_the_good_method_passes_so_that_the_broken_ones_below_show_something(
         (('target="none"', 'target="some"'), "discovery", "each one of labelled, unlabelled, generated, none"),
         (('name = "mine"', 'name = "mine"; start = "scratch"'), "discovery", "start must be one of source, init"),
         (('name = "mine"', 'name = "mine"; plain = False'), "discovery", "plain = False is for controls only"),
+        (('name = "mine"', 'name = "mine"; beside = 3'), "discovery", "beside must be a method's name, got 3"),
+        (
+            ('name = "mine"', 'name = "mine"; fidelities = {"paper": {"scael": 2}}'),
+            "discovery",
+            "fidelities['paper'] must be another name than 'as-described' and set params of the method; unknown: scael",
+        ),
+        (("scale: float", "fidelity: float"), "discovery", "Params.fidelity is the harness's own param"),
         (("(frozen=True)", ""), "discovery", "Params must be a dataclass(frozen=True)"),
         (('param(1.0, "scale of the loss", "chosen")', "1.0"), "discovery", "Params.scale must say its default"),
         (('"chosen"', '""'), "discovery", "Params.scale must say its default"),

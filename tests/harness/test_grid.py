@@ -133,6 +133,44 @@ def test_union_targets_are_sorted() -> None:
     assert cell.spec["targets"] == ["print", "street"]
 
 
+GOLDEN = {  # on tests/harness/quick.yaml, under made-up fingerprints
+    "ntl": "c128f92efa36e1dfb5fb74170d83f842e8e294622f623aaf1dacfb845910b694",
+    "cuti": "4ee8fd9ab89f73bd8c0d8fcdebdfd82bb48a8b4c8153dc0597a33ddb2f4d7c42",
+    "sa-map": "4e4577c55851f7075ee4a6167948f2d78aa7c730000b31db8372a4c99d7a2870",
+    "sa-map[tuned]": "b7dd43d006ff087e0fd420407f7e67dcf4c1e576140ca74dcb854722cd4fa90f",
+}
+
+
+def test_a_param_that_came_later_leaves_the_keys_of_older_cells_alone() -> None:
+    """Golden, and so are the suite's recipe and the form of a spec: bump a version on purpose only."""
+    prints = {("quick", 0): {"uci": "a", "uci-m": "b"}}
+    for name, key in GOLDEN.items():
+        assert expand(read(QUICK, Filters(methods=(name,))), prints)[-1].key == key, name
+    (cell,) = (
+        c for c in cells(methods=("ntl[bound=product]",), pairs=("uci:print",), seeds=("0",)) if c.meta["method"]
+    )
+    assert cell.spec["params"]["bound"] == "product"
+    assert "tap" not in cell.spec["params"]
+    assert cell.meta["params"]["tap"] == "early"
+
+
+def test_a_fidelity_stands_for_its_params() -> None:
+    suite, known = load_suite("digits-mini"), cards()
+
+    def names(*said: str) -> list[str]:
+        return [variant(text, known, suite, "x").name for text in said]
+
+    paper = variant("ntl[fidelity=paper]", known, suite, "x")
+    assert {k: paper.params[k] for k in ("bound", "kl_reduction", "tap")} == known["ntl"].fidelities["paper"]
+    assert names("ntl[fidelity=released]", "ntl[fidelity=paper]") == ["ntl", "ntl[fidelity=paper]"]
+    assert names("ntl[tap=embedding,bound=product,kl_reduction=batchmean]") == ["ntl[fidelity=paper]"]
+    assert names("ntl[fidelity=paper,beta=1]") == ["ntl[fidelity=paper,beta=1]"]
+    assert names("cuti[fidelity=paper,layers=drawn]") == ["cuti[kl_reduction=batchmean]"]
+    cell = cells(methods=("ntl[fidelity=paper]",), pairs=("uci:print",), seeds=("0",))[-1]
+    assert cell.meta["fidelity"] == "paper"
+    assert "fidelity" not in cell.spec["params"]
+
+
 def test_start_is_a_param_of_every_method() -> None:
     suite, known = load_suite("digits-mini"), cards()
     assert variant("ntl[start=init]", known, suite, "x").params["start"] == "init"
@@ -157,6 +195,8 @@ def test_params_are_typed() -> None:
         ({"methods": ("sa-map[lam=much]",)}, "param lam of sa-map must be a float, got 'much'"),
         ({"methods": ("sa-map[cap",)}, "cannot read method 'sa-map[cap'"),
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
+        ({"methods": ("ntl[fidelity=fixed]",)}, "fidelity of ntl must be one of released, paper; got 'fixed'"),
+        ({"methods": ("sa-map[fidelity=paper]",)}, "fidelity of sa-map must be as-described: there is no other"),
         ({"methods": ("random-mask-source-free[settings=tuned]",)}, "digits-mini lists no tuned settings for sf-map"),
         ({"methods": ("random-mask[start=init]",)}, "random-mask cannot start from init"),
         (

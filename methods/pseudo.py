@@ -16,16 +16,18 @@ from torch import Tensor, nn
 from methods.base import Access, Batch, Needs
 
 CHUNK = 512  # only how many images are in memory at once
+NONE = -100  # no label: what F.cross_entropy ignores, so the image's loss and gradient are 0
 
 
 @torch.no_grad()
-def predicted(model: nn.Module, images: Tensor) -> Tensor:
-    """argmax of the model in eval mode, int64 (n,), for normalised images (n,3,S,S); its mode is put back."""
+def predicted(model: nn.Module, images: Tensor, confidence: float = 0.0) -> Tensor:
+    """argmax of the model in eval mode, int64 (n,), for normalised images (n,3,S,S), NONE where its softmax is below
+    `confidence`; the model's mode is put back."""
     mode = model.training
     model.eval()
-    labels = torch.cat([model(part).argmax(1) for part in images.split(CHUNK)])
+    logits = torch.cat([model(part) for part in images.split(CHUNK)])
     model.train(mode)
-    return labels
+    return logits.argmax(1).where(logits.softmax(1).amax(1) >= confidence, NONE)
 
 
 class SourceFree:
@@ -39,7 +41,7 @@ class SourceFree:
 
     def setup(self, model: nn.Module, access: Access) -> None:
         images, _ = access.target()
-        self.pseudo = predicted(model, images)
+        self.pseudo = predicted(model, images, getattr(self.params, "confidence", 0.0))  # type: ignore[attr-defined]
         super().setup(model, access)  # type: ignore[misc]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:

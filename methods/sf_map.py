@@ -54,10 +54,17 @@ class Distilled(SAMap):
         loss = super().source_loss(logits, batch)
         if self.params.distill:
             with torch.no_grad():
-                wanted = self.model(batch.x_s)
+                wanted = self.f_s(batch.x_s)
             loss = loss + self.params.distill * (logits - wanted).square().mean()
         return loss
 
 
 class SFMap(SourceFree, Distilled):
     name = "sf-map"
+
+    @dataclass(frozen=True)
+    class Params(Distilled.Params):
+        confidence: float = param(
+            0.0, "least softmax of f_s for its answer to be a label; a target image below it asks for nothing",
+            "open, map.md U8: no filter", later=True,
+        )  # fmt: skip

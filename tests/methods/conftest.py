@@ -18,6 +18,11 @@ from methods.sa_map import maskable
 torch.set_num_threads(1)
 
 
+def pruned(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """1 where a weight of f_s was set to zero."""
+    return {k: (v == 0) & (state[k] != 0) for k, v in model.state_dict().items() if state[k].ndim >= 2}
+
+
 def thinned(model: nn.Module) -> nn.Module:
     """A copy with the first third of each maskable layer's weights gone: what a mask control may stand beside."""
     made = copy.deepcopy(model)

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load as parse
 from torch import Tensor, nn
 
+from harness import toy
+from harness.access import DataAccess
 from harness.cards import cards, load
 from harness.training import Fitted, logits
 from harness.worker import checkpoint
 from methods.base import Batch, Needs
 from methods.controls.gate import Gate, Gated
-from methods.controls.masks import (
-    AsDense,
-    MagnitudeMask,
-    MagnitudeMaskDataFree,
-    MagnitudeMaskSourceFree,
-    RandomMask,
-    RandomMaskDataFree,
-    RandomMaskSourceFree,
-)
 from methods.cuti import CUTI
 from methods.images import normalise
 from methods.ntl import NTL
 from methods.sa_map import Masked, SAMap
 from suites import backbones
-from tests.methods.conftest import thinned
+from tests.methods.conftest import pruned, thinned
 
 Parts = dict[str, tuple[Tensor, Tensor]]
 Train = Callable[..., Fitted]
@@ -36,11 +30,6 @@ Train = Callable[..., Fitted]
 
 def accuracy(model: nn.Module, part: tuple[Tensor, Tensor]) -> float:
     return float((logits(model, part[0]).argmax(1) == part[1]).float().mean())
-
-
-def pruned(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """1 where a weight of f_s was set to zero."""
-    return {k: (v == 0) & (state[k] != 0) for k, v in model.state_dict().items() if state[k].ndim >= 2}
 
 
 def test_toy_source_model_knows_both_domains(f_s: nn.Module, parts: Parts) -> None:
@@ -120,56 +109,56 @@ def test_mask_gradient_is_straight_through() -> None:
     assert score.grad.tolist() == [6, 35]
 
 
-# mask controls ----------------------------------------------------------------------------------------------------
+def test_a_score_for_a_filter_gets_the_sum_of_its_weights_gradients() -> None:
+    score, weight = torch.tensor([[1.0], [-1.0]], requires_grad=True), torch.tensor([[3.0, 5.0], [7.0, 9.0]])
+    out = Masked.apply(score, weight)
+    assert out.tolist() == [[3, 5], [0, 0]]
+    (out * torch.tensor([[2.0, 4.0], [1.0, 10.0]])).sum().backward()
+    assert score.grad.tolist() == [[26], [97]]
 
 
-def drawn(method: AsDense, state: dict[str, Tensor], beside: nn.Module, train: Train) -> dict[str, Tensor]:
-    """What a mask control takes from f_s beside a net."""
-    twin = backbones.build("convnet", 10, 32, 1)
-    twin.load_state_dict(state)
-    return pruned(train(method, twin, {method.beside: beside}).model, state)
+def test_granularity_filter_takes_whole_rows(f_s: nn.Module, source_state: dict[str, Tensor], train: Train) -> None:
+    taken = pruned(train(SAMap(SAMap.Params(granularity="filter")), f_s, epochs=20).model, source_state)
+    rows = torch.cat([gone.flatten(1).float().mean(1) for gone in taken.values()])
+    assert set(rows.tolist()) == {0, 1}
 
 
-CONTROLS = [RandomMask, RandomMaskSourceFree, RandomMaskDataFree]
-CONTROLS += [MagnitudeMask, MagnitudeMaskSourceFree, MagnitudeMaskDataFree]
-
-
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda c: c.name)
-def test_mask_controls_have_the_density_of_the_net_beside_them_in_every_layer(
-    control: type[AsDense], f_s: nn.Module, source_state: dict[str, Tensor], train: Train
-) -> None:
-    mapped = pruned(thinned(f_s), source_state)
-    mine = drawn(control(), source_state, thinned(f_s), train)
-    assert {k: int(v.sum()) for k, v in mine.items()} == {k: v.numel() // 3 for k, v in mapped.items()}
-    assert all(not torch.equal(mapped[k], mine[k]) for k in mapped)
-
-
-def test_mask_controls_count_what_sa_map_took(f_s: nn.Module, source_state: dict[str, Tensor], train: Train) -> None:
-    mapped = train(SAMap(), f_s).model
-    taken = {k: int(v.sum()) for k, v in pruned(mapped, source_state).items()}
-    assert sum(taken.values()) > 100
-    assert {k: int(v.sum()) for k, v in drawn(RandomMask(), source_state, mapped, train).items()} == taken
-
-
-def test_a_draw_is_a_seed_of_its_own(f_s: nn.Module, source_state: dict[str, Tensor], train: Train) -> None:
-    beside = thinned(f_s)
-    draws = [drawn(RandomMask(RandomMask.Params(draw=d)), source_state, beside, train) for d in (0, 1, 1)]
-    for name, gone in draws[0].items():
-        assert torch.equal(draws[1][name], draws[2][name])
-        both = float((gone & draws[1][name]).sum() / gone.sum())
-        assert both == pytest.approx(1 / 3, abs=0.2), name  # a third of a third, as two draws by chance share
-
-
-def test_magnitude_mask_takes_the_smallest_weights_of_each_layer(
+def test_last_layer_false_leaves_the_last_layer_alone(
     f_s: nn.Module, source_state: dict[str, Tensor], train: Train
 ) -> None:
-    for name, gone in drawn(MagnitudeMask(), source_state, thinned(f_s), train).items():
-        size = source_state[name].abs()
-        assert size[gone].max() <= size[~gone].min(), name
+    taken = pruned(train(SAMap(SAMap.Params(last_layer=False)), f_s, epochs=20).model, source_state)
+    assert [name for name, gone in taken.items() if not gone.any()] == ["classifier.weight"]
 
 
-def test_magnitude_mask_counts_exactly_where_weights_are_equal() -> None:
-    assert MagnitudeMask().order(torch.tensor([[1.0, -1, 1], [0, 2, -1]])).tolist() == [3, 0, 1, 2, 5, 4]
+def test_where_scores_start(f_s: nn.Module, parts: Parts) -> None:
+    def start(**params: Any) -> dict[str, Tensor]:
+        method = SAMap(SAMap.Params(**params))
+        method.setup(f_s, DataAccess(method, parts, toy.RECIPE, toy.CLASSES, toy.SIZE, 0))
+        return {name: score.detach() for name, score in method.scores.items()}
+
+    weight = f_s.stage2[0].weight.detach()
+    wanted = weight.abs() / weight.abs().mean()
+    assert torch.equal(start()["stage2.0.weight"], wanted)
+    by_filter = start(granularity="filter")["stage2.0.weight"]
+    assert by_filter.shape == (32, 1, 1, 1)
+    assert torch.allclose(by_filter.flatten(), wanted.flatten(1).mean(1))
+    for granularity in ("weight", "filter"):
+        constant = start(scores="constant", granularity=granularity)
+        assert all(torch.equal(s, torch.full_like(s, 0.005)) for s in constant.values())
+        assert len(constant) == 6
+
+
+def test_bn_batch_learns_new_statistics_and_leaves_f_s_s_answers_as_they_were(
+    f_s: nn.Module, source_state: dict[str, Tensor], train: Train
+) -> None:
+    method = SAMap(SAMap.Params(bn="batch"))
+    fitted = train(method, f_s, epochs=2)
+    statistics = [k for k in source_state if "running" in k]
+    assert len(statistics) == 8
+    assert not any(torch.equal(fitted.model.state_dict()[k], source_state[k]) for k in statistics)
+    assert all(torch.equal(v, source_state[k]) for k, v in method.f_s.state_dict().items())
+    with pytest.raises(ValueError, match=r"sa-map\[bn=batch\] is undefined on a backbone without BatchNorm"):
+        train(SAMap(SAMap.Params(bn="batch")), nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10)))
 
 
 # gate -------------------------------------------------------------------------------------------------------------

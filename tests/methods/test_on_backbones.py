@@ -74,7 +74,9 @@ def trained(method: Any, model: nn.Module, image_size: int) -> Fitted:
     return fitted
 
 
-RUNS = [(b, m) for b in FAMILIES for m in sorted(KNOWN) if not (b == "vit_b_16" and KNOWN[m].smallest_tap)]
+# a control of forms.py is another's loss on other images: that one stands for it
+OWN = sorted(name for name, card in KNOWN.items() if not card.file.endswith("forms.py"))
+RUNS = [(b, m) for b in FAMILIES for m in OWN if not (b == "vit_b_16" and KNOWN[m].smallest_tap)]
 
 
 @pytest.mark.parametrize(("backbone", "method"), RUNS)
@@ -137,6 +139,7 @@ def test_sa_map_scores_every_conv_linear_and_attention_matrix(backbone: str, cou
     access = DataAccess(method, parts(32), RECIPE, 10, 32, 0)
     method.setup(model, access)
     assert len(method.scores) == count
+    assert len(list(method.weights.values())[-1]) == 10  # what `last_layer` means by the last: it has the classes
     rest = {n: p for n, p in model.named_parameters() if n not in method.scores and p.ndim > 1}
     assert all(n.endswith(("class_token", "pos_embedding", "relative_position_bias_table")) for n in rest)
     (batch, *_) = access.epoch()

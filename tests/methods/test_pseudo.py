@@ -14,6 +14,7 @@ from harness.training import Fitted, logits
 from methods.base import Batch
 from methods.cuti_source_free import CUTISourceFree
 from methods.images import normalise
+from methods.losses import kl
 from methods.ntl_source_free import NTLSourceFree
 from methods.pseudo import predicted
 from methods.sf_map import STEER, SFMap
@@ -41,6 +42,22 @@ def test_predicted_is_the_models_answer_in_eval_mode_and_puts_its_mode_back(f_s:
     assert f_s.training
     assert all(torch.equal(v, before[k]) for k, v in f_s.state_dict().items())  # BatchNorm's statistics too
     assert torch.equal(labels, logits(f_s, parts["target"][0]).argmax(1))
+
+
+def test_an_answer_below_the_confidence_is_no_label_and_asks_for_nothing(
+    f_s: nn.Module, parts: Parts, train: Train
+) -> None:
+    said = logits(f_s, parts["target"][0])
+    sure = said.softmax(1).amax(1)
+    level = float(sure.median())
+    labels = predicted(f_s, normalise(parts["target"][0]), level)
+    assert torch.equal(labels, said.argmax(1).where(sure >= level, -100))
+    assert 0 < int((labels == -100).sum()) < len(labels)
+    asked = kl(said[:4], torch.tensor([3, -100, 3, -100]))
+    assert asked[[1, 3]].tolist() == [0, 0]
+    assert asked[[0, 2]].min() > 0
+    draws = {"source-generator": Draws(parts["source"])}
+    assert max(train(SFMap(SFMap.Params(confidence=1.1)), f_s, draws, epochs=1).curves["target_ce"]) == 0
 
 
 @pytest.mark.parametrize("method", [SFMap, NTLSourceFree, CUTISourceFree], ids=lambda m: m.name)

@@ -18,15 +18,24 @@ LOG = Path(__file__).with_name("digits-mini.csv")
 
 
 def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting: means over the four pairs, on val."""
-    rows = pairs[(pairs.role == "target") & (pairs.score == "val") & ~pairs.control]
-    means = rows.groupby(["method", "variant", "params"], as_index=False).agg(
-        pairs=("target", "size"), source_drop=("source_drop", "mean"), worst_source_drop=("source_drop", "max"),
-        target_removed=("target_removed", "mean"), seconds=("seconds", "mean"),
+    """One row per setting, on val: source_drop over its cells, target_removed over its pairs.
+
+    A cell that was told a target has one pair; one that was not has a pair for each eligible target of its source, and
+    its source_drop, which is the same in all of them, counts once."""
+    rows = pairs[(pairs.role == "target") & (pairs.score == "val") & ~pairs.control & pairs.eligible.eq(True)]
+    setting = ["method", "variant", "params"]
+    cells = rows.drop_duplicates([*setting, "key"]).groupby(setting, as_index=False)
+    means = cells.agg(
+        cells=("key", "size"), source_drop=("source_drop", "mean"), worst_source_drop=("source_drop", "max"),
+        seconds=("seconds", "mean"),
     )  # fmt: skip
-    if (means.pairs != means.pairs.max()).any():
+    removed = rows.groupby(setting, as_index=False).agg(
+        pairs=("target", "size"), target_removed=("target_removed", "mean")
+    )
+    means = means.merge(removed, on=setting)
+    if (means.pairs != means.groupby("method").pairs.transform("max")).any() or means.cells.nunique() > 1:
         sys.exit("the search is not complete: run it again, the same command goes on")
-    return means
+    return means[[*setting, "cells", "pairs", "source_drop", "worst_source_drop", "target_removed", "seconds"]]
 
 
 def choose(settings: pd.DataFrame) -> str:

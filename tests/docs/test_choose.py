@@ -1,0 +1,63 @@
+"""The rule by which tuned settings are chosen, on made-up searches: with a target in the cell, and without."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+CHOOSE = runpy.run_path(str(Path(__file__).parents[2] / "docs/tuning/choose.py"))
+summarise, choose = CHOOSE["summarise"], CHOOSE["choose"]
+
+
+def rows(variant: str, key: str, drop: float, removed: dict[str, float], **changed: Any) -> list[dict[str, Any]]:
+    """The pairs of one cell, by target."""
+    facts = {"method": variant.partition("[")[0], "variant": variant, "params": variant, "key": key, "role": "target"}
+    facts |= {"score": "val", "control": False, "eligible": True, "source_drop": drop, "seconds": 20.0}
+    return [facts | {"target": t, "target_removed": r} | changed for t, r in removed.items()]
+
+
+def test_a_cell_without_a_target_counts_once_for_the_source_and_its_eligible_targets_for_the_rest() -> None:
+    pairs = rows("df-map", "a", 0.03, {"uci": 0.5, "print": 0.7}) + rows("df-map", "b", 0.00, {"street": 0.9})
+    pairs += rows("df-map", "b", 0.00, {"uci-m": -9.0}, eligible=False)
+    pairs += rows("df-map", "b", 0.00, {"uci": 0.0}, control=True, method="uniform", variant="uniform")
+    (row,) = summarise(pd.DataFrame(pairs)).itertuples()
+    assert (row.cells, row.pairs) == (2, 3)
+    assert row.source_drop == pytest.approx(0.015)
+    assert row.worst_source_drop == 0.03
+    assert row.target_removed == pytest.approx(0.7)
+
+
+def test_methods_with_and_without_targets_stand_in_one_search() -> None:
+    pairs = rows("ntl", "a", 0.01, {"uci": 0.5}) + rows("df-map", "b", 0.01, {"uci": 0.5, "print": 0.7})
+    assert list(summarise(pd.DataFrame(pairs)).pairs) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        rows("df-map[hold=2]", "c", 0.01, {"uci": 0.5}),  # a target fewer than the method's other setting
+        rows("ntl", "c", 0.0, {"uci": 0.5}) + rows("ntl", "d", 0.0, {"uci": 0.5}),  # a cell more than df-map has
+    ],
+)
+def test_an_incomplete_search_chooses_nothing(lacking: list[dict[str, Any]]) -> None:
+    pairs = rows("df-map", "a", 0.01, {"uci": 0.5, "print": 0.7})
+    with pytest.raises(SystemExit, match="not complete"):
+        summarise(pd.DataFrame(pairs + lacking))
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"a": (0.010, 0.90), "b": (0.021, 0.99)}, "a"),  # within 2 % first
+        ({"a": (0.015, 0.905), "b": (0.010, 0.900)}, "b"),  # within a point, the smaller drop
+        ({"a": (0.010, 0.80), "b": (0.019, 0.90)}, "b"),
+        ({"a": (0.050, 0.10), "b": (0.060, 0.90)}, "a"),  # none within: the smallest drop
+    ],
+)
+def test_the_rule(settings: dict[str, tuple[float, float]], chosen: str) -> None:
+    frame = pd.DataFrame([{"variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()])
+    assert choose(frame) == chosen

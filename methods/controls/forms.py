@@ -8,6 +8,8 @@ masks.py. `continue-data-free` says what training on generated images costs the 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from methods.base import Needs
 from methods.controls.constant import Constant
 from methods.controls.continue_ import Continue
@@ -21,15 +23,15 @@ from methods.pseudo import SourceFree
 class SourceOnly:
     """Mixin: the target is neighbours of the source."""
 
-    needs = NTLSourceOnly.needs
-    inputs = NTLSourceOnly.inputs
+    needs: ClassVar[Needs] = NTLSourceOnly.needs
+    inputs: ClassVar[tuple[str, ...]] = NTLSourceOnly.inputs
 
 
 class DataFree:
     """Mixin: the source is generated, the target its neighbours."""
 
-    needs = DFMap.needs
-    inputs = DFMap.inputs
+    needs: ClassVar[Needs] = DFMap.needs
+    inputs: ClassVar[tuple[str, ...]] = DFMap.inputs
 
 
 class UniformSourceOnly(SourceOnly, Uniform):

@@ -23,7 +23,7 @@ def rows(variant: str, key: str, drop: float, removed: dict[str, float], **chang
 def test_a_cell_without_a_target_counts_once_for_the_source_and_its_eligible_targets_for_the_rest() -> None:
     pairs = rows("df-map", "a", 0.03, {"uci": 0.5, "print": 0.7}) + rows("df-map", "b", 0.00, {"street": 0.9})
     pairs += rows("df-map", "b", 0.00, {"uci-m": -9.0}, eligible=False)
-    pairs += rows("df-map", "b", 0.00, {"uci": 0.0}, control=True, method="uniform", variant="uniform")
+    pairs += rows("uniform", "c", 0.50, {"uci": 0.0}, control=True)
     (row,) = summarise(pd.DataFrame(pairs)).itertuples()
     assert (row.cells, row.pairs) == (2, 3)
     assert row.source_drop == pytest.approx(0.015)

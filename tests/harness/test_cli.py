@@ -93,7 +93,9 @@ def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench
         assert f"\n{name}\n" in f"\n{said}"
     assert "lam=0.1 (float)" in said
     assert "Default: recalled, map.md 4" in said
-    assert said.count("not a plain network") == 1
+    assert said.count("not a plain network") == 4  # gate, and its forms with less data
+    assert "fidelity=released (released|paper)  paper sets kl_reduction=batchmean, bound=product, tap=embedding" in said
+    assert said.count("; as-described only; ") == 3 + 3  # MAP's forms and the synthesisers
     assert "convnet" in mapbench("list", "backbones").stdout
     assert "digits-mini" in mapbench("list", "suites").stdout
     assert "street" in mapbench("list", "domains").stdout

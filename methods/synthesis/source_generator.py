@@ -6,8 +6,8 @@ A conditional generator G(z, y) under a class loss of frozen f_s, the statistics
 variation: map.md 5, which recalls MAP's two main terms and leaves their weights and the architecture open. Ours,
 because the plain form collapses to one colour cloud a class which f_s accepts and nobody else does (trials.md), is:
 
-* the class loss is asked of moved and noisy pictures, with features of f_s dropped, so that an image has to be a
-  picture of its class in many ways and not by one accident of f_s;
+* the class loss is asked of pictures each moved, turned, zoomed and made noisy, with features of f_s dropped, so that
+  an image has to be a picture of its class in many ways and not by one accident of f_s;
 * BatchNorm statistics are compared on their own scale (a Gaussian's), so that no layer with large values decides alone;
 * two pictures of one class must differ in f_s's own features (mode seeking), and z sets the style of every layer.
 
@@ -101,6 +101,7 @@ def _shares(count: int, parts: int) -> list[int]:
 
 class SourceGenerator(Synthesiser):
     name = "source-generator"
+    version = 2  # 1 moved the whole batch by the same pixels; f_s then took shapes for digits that nobody else did
 
     @dataclass(frozen=True)
     class Params:
@@ -110,9 +111,11 @@ class SourceGenerator(Synthesiser):
         bn: float = param(10.0, "weight of the BatchNorm statistics", "ours; 1 to 10 on another scale in map.md 5")
         tv: float = param(0.1, "weight of total variation", "ours; map.md 5")
         move: int = param(3, "class loss: pixels a picture is moved by at most", "ours; digits-mini's shift")
-        noise: float = param(0.4, "class loss: largest standard deviation of the noise, of 0..1", "ours")
+        turn: float = param(0.2, "class loss: radians a picture is turned by at most", "ours")
+        zoom: float = param(0.1, "class loss: logarithm of the largest zoom, in or out", "ours")
+        noise: float = param(0.3, "class loss: largest standard deviation of the noise, of 0..1", "ours")
         drop: float = param(0.4, "class loss: share of f_s's features that are dropped", "ours")
-        spread: float = param(0.3, "weight of mode seeking in f_s's features", "ours; trials.md found it needed")
+        spread: float = param(0.2, "weight of mode seeking in f_s's features", "ours; trials.md found it needed")
         spread_pixels: float = param(0.1, "weight of mode seeking in pixels", "ours")
         jitter: int = param(1, "pixels a picture is moved by at most when it is drawn", "ours; 2 costs the judge more")
         memory: float = param(0.99, "momentum of the memory's moving average", "0.999 for longer schedules, map.md U7")
@@ -166,10 +169,9 @@ class SourceGenerator(Synthesiser):
         return x
 
     def _disturbed(self, x: Tensor) -> Tensor:
-        """Logits of f_s, features dropped, for the pictures moved and with noise of a strength of their own."""
-        p, size = self.params, x.shape[-1]
-        dy, dx = torch.randint(0, 2 * p.move + 1, (2,)).tolist()
-        moved = F.pad(x, (p.move,) * 4, mode="replicate")[:, :, dy : dy + size, dx : dx + size]
+        """Logits of f_s, features dropped, for the pictures each moved, turned, zoomed and with noise of its own."""
+        p = self.params
+        moved = _posed(x, p.move, p.turn, p.zoom)
         moved = moved + p.noise * torch.rand(len(x), 1, 1, 1, device=x.device) * torch.randn_like(x)
 
         def dropped(index: int, out: Tensor) -> Tensor:
@@ -205,6 +207,18 @@ class SourceGenerator(Synthesiser):
         share = max(1 - self.params.memory, 1 / self.steps)
         for old, new in zip(self.source.memory.parameters(), self.source.fresh.parameters(), strict=True):
             old.lerp_(new, share)
+
+
+def _posed(x: Tensor, move: float, turn: float, zoom: float) -> Tensor:
+    """Each picture (n,3,S,S) moved by up to `move` pixels, turned by up to `turn` radians and zoomed by up to a factor
+    of e^`zoom`, evenly; what comes in from outside repeats the border."""
+    dx, dy, angle, scale = (2 * torch.rand(4, len(x), device=x.device) - 1).unbind()
+    shift = 2 * move / x.shape[-1]  # grid_sample's coordinates run from -1 to 1
+    scale = (zoom * scale).exp()
+    cos, sin = scale * (turn * angle).cos(), scale * (turn * angle).sin()
+    pose = torch.stack([torch.stack([cos, -sin, shift * dx], 1), torch.stack([sin, cos, shift * dy], 1)], 1)
+    where = F.affine_grid(pose, list(x.shape), align_corners=False)
+    return F.grid_sample(x, where, padding_mode="border", align_corners=False)
 
 
 def _closeness(values: Tensor, scale: Tensor | float) -> Tensor:

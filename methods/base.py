@@ -65,9 +65,9 @@ class Batch:
                 "declare it in `needs` (and so change scenario) or do without"
             ) from None
 
-    def labelled(self, y_t: Tensor) -> Batch:
-        """The same batch with target labels of the method's own making, (B,) int64."""
-        return Batch(self._method, self._needs, {**self._parts, "y_t": y_t})
+    def replaced(self, **parts: Tensor) -> Batch:
+        """The same batch with parts of the method's own making in place of those it was served, or beside them."""
+        return Batch(self._method, self._needs, {**self._parts, **parts})
 
     @property
     def joint(self) -> Tensor:

@@ -45,5 +45,5 @@ class SourceFree:
         super().setup(model, access)  # type: ignore[misc]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-        outcome: tuple[Tensor, dict[str, Any]] = super().step(batch.labelled(self.pseudo[batch.rows_t]))  # type: ignore[misc]
+        outcome: tuple[Tensor, dict[str, Any]] = super().step(batch.replaced(y_t=self.pseudo[batch.rows_t]))  # type: ignore[misc]
         return outcome

@@ -28,6 +28,7 @@ class Options:
     out: str | None = None
     data: str | None = None
     weights: str | None = None
+    source_model: str | None = None  # the file; what is in it is part of the keys, as it is of `weights`
     executor: str | None = None  # ray | inline; None: ray where it is installed
     address: str | None = None
     slots_per_gpu: int = 1
@@ -56,13 +57,19 @@ def weights_dir(weights: str | None) -> Path:
     return Path(weights or os.environ.get("MAPBENCH_WEIGHTS") or hub_cache()).expanduser().absolute()
 
 
+def source_file(source_model: str | None) -> Path | None:
+    """`--source-model`: the user's own f_s."""
+    return Path(source_model).expanduser().absolute() if source_model else None
+
+
 def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
     """What is known and what is missing of a grid. UsageError, SuiteError or StoreError before anything is written."""
     from harness.plan import make
     from results.store import Store
 
     store = Store(out_dir(grid, options.out))
-    return make(grid, store, data_dir(options.data), weights_dir(options.weights)), store
+    folders = data_dir(options.data), weights_dir(options.weights)
+    return make(grid, store, *folders, source_file(options.source_model)), store
 
 
 def run(
@@ -134,7 +141,7 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     )
     context = {
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
-        "entry": "harness.worker:run_cell",
+        "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     mirror = Mirror(store.out) if options.mlflow else None

@@ -33,8 +33,11 @@ DATA = click.option("--data", metavar="DIR", help="Data directory. Default: $MAP
 WEIGHTS = click.option(
     "--weights", metavar="DIR", help="ImageNet weights. Default: $MAPBENCH_WEIGHTS, else torch hub's cache."
 )
+SOURCE_MODEL = click.option(
+    "--source-model", metavar="FILE", help="Your own f_s, in place of a trained one: safetensors or a state_dict."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-WHAT = (*FILTERS, METHODS, OUT, DATA, WEIGHTS)
+WHAT = (*FILTERS, METHODS, OUT, DATA, WEIGHTS, SOURCE_MODEL)
 HOW = (
     click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
     click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
@@ -129,7 +132,7 @@ def status(directory: str, as_json: bool, **typed: Any) -> int:
 
 @cli.command()
 @click.argument("directory", metavar="DIR")
-@options(*FILTERS, METHODS, DATA, WEIGHTS, *HOW)
+@options(*FILTERS, METHODS, DATA, WEIGHTS, SOURCE_MODEL, *HOW)
 def retry(directory: str, **typed: Any) -> int:
     """Run the failed cells of a run directory again."""
     from harness.retry import retry as again

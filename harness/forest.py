@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from harness import UsageError
+from harness import UsageError, source_model
 from harness.cards import Card, cards
 from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
 from harness.grid import Grid, Part, Variant
@@ -19,42 +19,47 @@ from suites import backbones
 SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
 
 
-def imagenet(grid: Grid) -> list[str]:
-    """The backbones of a grid that begin with ImageNet weights, sorted."""
-    return sorted({b for part in grid.parts for b in part.backbones if part.suite.recipes[b].init == "imagenet"})
+def imagenet(grid: Grid, given: bool = False) -> list[str]:
+    """The backbones of a grid that begin with ImageNet weights, sorted; where f_s is `given`, only methods do."""
+    begun = (p for p in grid.parts if not given or any(v.params["start"] == "init" for v in p.variants))
+    return sorted({b for part in begun for b in part.backbones if part.suite.recipes[b].init == "imagenet"})
 
 
 def expand(
-    grid: Grid, fingerprints: dict[tuple[str, int], dict[str, str]], weights: dict[str, str] | None = None
+    grid: Grid,
+    fingerprints: dict[tuple[str, int], dict[str, str]],
+    weights: dict[str, str] | None = None,
+    given: str | None = None,
 ) -> list[Cell]:
     """All cells of a grid, each key once, parents before children.
 
     `fingerprints` maps (suite, split_seed) to the sha256 of each domain's pixels, labels and split; `weights` each
-    backbone of `imagenet(grid)` to the sha256 of its weights file."""
+    backbone of `imagenet(grid)` to the sha256 of its weights file; `given` is that of the user's own f_s."""
+    hashes = weights or {}
     cells: dict[str, Cell] = {}
     for part in grid.parts:
         prints = fingerprints[part.suite.suite, part.split_seed]
         for backbone in part.backbones:
             for source in dict.fromkeys(source for source, _ in part.pairs):
                 for seed in part.seeds:
-                    train = _train(part, prints, (weights or {}).get(backbone), backbone, source, seed)
+                    train = _train(part, prints, hashes, backbone, source, seed, given)
                     cells.setdefault(train.key, train)
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
                         for targets in wanted:
-                            _protect(part, train, v, targets, cells)
+                            _protect(part, train, seed, v, targets, cells, hashes)
     return list(cells.values())
 
 
-def _inputs(part: Part, train: Cell, card: Card, cells: dict[str, Cell]) -> list[Cell]:
+def _inputs(part: Part, train: Cell, seed: int, card: Card, cells: dict[str, Cell]) -> list[Cell]:
     """The synth cells that a method or synthesiser hangs on, added to `cells` before it."""
     made = []
     for name in card.inputs:
         if name not in part.synthesis:
             raise UsageError(f"{card.name} names the input {name!r}, which no file defines")
         synthesiser, params = part.synthesis[name]
-        cell = _synth(part, train, synthesiser, params, _inputs(part, train, synthesiser, cells))
+        cell = _synth(part, train, seed, synthesiser, params, _inputs(part, train, seed, synthesiser, cells))
         made.append(cells.setdefault(cell.key, cell))
     return made
 
@@ -65,63 +70,79 @@ def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) ->
     return 3 * backbones.card(backbone).gflop(image_size) * 1150 * epochs * domains
 
 
-def _train(part: Part, prints: dict[str, str], weights: str | None, backbone: str, source: str, seed: int) -> Cell:
-    suite = part.suite
-    recipe, init = suite.recipes[backbone].train, str(suite.recipes[backbone].init)
+def _init(part: Part, backbone: str, weights: dict[str, str]) -> str:
+    """Where a training from the beginning begins, as a key knows it."""
+    init = str(part.suite.recipes[backbone].init)
     if init == "imagenet":
-        assert weights, f"{backbone}: no sha256 of its ImageNet weights"  # else the key would not know them
-        init = f"imagenet:{weights}"
+        assert backbone in weights, f"{backbone}: no sha256 of its ImageNet weights"  # else the key would not know them
+        init = f"imagenet:{weights[backbone]}"
+    return init
+
+
+def _train(
+    part: Part, prints: dict[str, str], weights: dict[str, str], backbone: str, source: str, seed: int,
+    given: str | None,
+) -> Cell:  # fmt: skip
+    suite = part.suite
+    recipe = suite.recipes[backbone].train
+    learned = {"init": _init(part, backbone, weights), "recipe": recipe.model_dump(), "seed": seed} if not given else {}
+    how = learned or {"source_model": given}
     spec = {
         "key_version": KEY_VERSION, "protocol": PROTOCOL, "kind": "train", "suite": suite.suite,
         "split_seed": part.split_seed, "domains": prints, "classes": suite.classes, "image_size": suite.image_size,
-        "backbone": backbone, "init": init, "recipe": recipe.model_dump(), "source": source, "seed": seed,
-        "precision": PRECISION, "score": part.score,
+        "backbone": backbone, "source": source, "precision": PRECISION, "score": part.score, **how,
     }  # fmt: skip
     meta: dict[str, Any] = {
         "kind": "train", "parent": None, "inputs": [], "suite": suite.suite, "suite_version": suite.version,
-        "backbone": backbone, "method": None, "variant": "", "method_version": None, "fidelity": None, "control": False,
-        "tuned": False, "start": None, "params": {}, "scenario": None, "source": source, "targets": [], "seed": seed,
+        "backbone": source_model.called(backbone, given), "method": None, "variant": "", "method_version": None,
+        "fidelity": None, "control": False, "tuned": False, "start": None, "params": {}, "scenario": None,
+        "source": source, "targets": [], "seed": learned.get("seed", 0),  # a number, because tables know no other seed
         "classes": suite.classes, "domains": list(suite.domains), "score": part.score,
     }  # fmt: skip
     trainer = cards()["continue"]
-    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    cost = training_gflop(backbone, suite.image_size, 1 if given else recipe.epochs, 1)  # at least: it is scored
     return Cell(spec, meta, asdict(trainer), suite.model_dump(mode="json"), cost, part.timeout)
 
 
-def _synth(part: Part, train: Cell, card: Card, params: dict[str, Any], inputs: list[Cell]) -> Cell:
-    suite, backbone = part.suite, train.meta["backbone"]
+def _synth(part: Part, train: Cell, seed: int, card: Card, params: dict[str, Any], inputs: list[Cell]) -> Cell:
+    suite, backbone = part.suite, train.spec["backbone"]
     recipe = suite.recipes[backbone].synth
     assert recipe is not None  # unfit() has asked
     above = [c.key for c in inputs]
     spec = {
-        **train.spec, "kind": "synth", "recipe": recipe.model_dump(), "method": card.name,
+        **train.spec, "kind": "synth", "seed": seed, "recipe": recipe.model_dump(), "method": card.name,
         "method_version": card.version, "params": card.keyed(params), "targets": [], "parent": train.key,
         "inputs": above,
     }  # fmt: skip
     meta = {
-        **train.meta, "kind": "synth", "parent": train.key, "inputs": above, "method": card.name, "variant": card.name,
-        "method_version": card.version, "fidelity": card.fidelity, "start": "source", "params": params,
-        "scenario": card.scenario,
+        **train.meta, "kind": "synth", "seed": seed, "parent": train.key, "inputs": above, "method": card.name,
+        "variant": card.name, "method_version": card.version, "fidelity": card.fidelity, "start": "source",
+        "params": params, "scenario": card.scenario,
     }  # fmt: skip
     cost = SYNTH_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
     cards_above = tuple(c.method for c in inputs)
     return Cell(spec, meta, asdict(card), train.suite, cost, part.timeout, cards_above)
 
 
-def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], cells: dict[str, Cell]) -> Cell:
+def _protect(
+    part: Part, train: Cell, seed: int, v: Variant, targets: tuple[str, ...], cells: dict[str, Cell],
+    weights: dict[str, str],
+) -> Cell:  # fmt: skip
     """The cell of a method on one f_s and target, added to `cells` after all that it hangs on."""
-    suite, backbone = part.suite, train.meta["backbone"]
+    suite, backbone = part.suite, train.spec["backbone"]
     recipe, skip = suite.recipes[backbone].protect, v.unfit(backbone, suite)
-    inputs = [] if skip else _inputs(part, train, v.card, cells)
+    inputs = [] if skip else _inputs(part, train, seed, v.card, cells)
     if v.beside and not skip:
-        inputs.append(_protect(part, train, v.beside, targets, cells))
+        inputs.append(_protect(part, train, seed, v.beside, targets, cells, weights))
     spec = {
-        **train.spec, "kind": "protect", "recipe": recipe.model_dump(), "method": v.card.name,
+        **train.spec, "kind": "protect", "seed": seed, "recipe": recipe.model_dump(), "method": v.card.name,
         "method_version": v.card.version, "params": v.card.keyed(v.params), "targets": list(targets),
         "parent": train.key, "inputs": [c.key for c in inputs],
     }  # fmt: skip
+    if v.params["start"] == "init":  # the user's own f_s says nothing of how it began
+        spec["init"] = _init(part, backbone, weights)
     meta = {
-        **train.meta, "kind": "protect", "parent": train.key, "inputs": [c.key for c in inputs],
+        **train.meta, "kind": "protect", "seed": seed, "parent": train.key, "inputs": [c.key for c in inputs],
         "method": v.card.name, "variant": v.name, "method_version": v.card.version,
         "fidelity": v.card.follows(v.params), "control": v.card.control, "tuned": v.tuned,
         "start": v.params["start"], "params": v.params, "scenario": v.card.scenario, "targets": list(targets),

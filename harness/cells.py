@@ -13,6 +13,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from results.pairs import name as pair_name
+
 KEY_VERSION = 1  # the form of the spec itself
 PROTOCOL = 1  # bump when training, evaluation, splits or backbones change numbers (a golden test pins keys)
 PRECISION = "fp32"
@@ -53,5 +55,4 @@ class Cell:
     @property
     def label(self) -> str:
         m = self.meta
-        pair = f"{m['source']}:{'+'.join(m['targets'])}" if m["targets"] else m["source"]
-        return f"{m['variant'] or 'f_s'} {m['backbone']} {pair} s{m['seed']}"
+        return f"{m['variant'] or 'f_s'} {m['backbone']} {pair_name(m)} s{m['seed']}"

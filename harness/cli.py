@@ -22,7 +22,9 @@ FILTERS = (
         "-m", "--method", "methods", multiple=True, metavar="NAME[p=v]", help="Method, with params or [tuned]."
     ),
     click.option("-b", "--backbone", "backbones", multiple=True, metavar="NAME", help="Backbone."),
-    click.option("-p", "--pair", "pairs", multiple=True, metavar="SRC:TGT", help="Pair; a union as src:a+b."),
+    click.option(
+        "-p", "--pair", "pairs", multiple=True, metavar="SRC:TGT", help="Pair; a union as src:a+b, or src:* for all."
+    ),
     click.option("-s", "--seed", "seeds", multiple=True, metavar="0-2", help="Seeds: 0, 0,1,2 or 0-4."),
 )
 METHODS = click.option(
@@ -145,17 +147,18 @@ def retry(directory: str, **typed: Any) -> int:
 @options(
     *FILTERS,
     click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
+    click.option("--by-pair", is_flag=True, help="A row per pair, and per domain of a union (terminal, json, csv)."),
     click.option("--html", metavar="FILE", help="One self-contained page."),
     *(
         click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.")
         for f in ("json", "csv", "markdown", "latex")
     ),
 )
-def leaderboard(directory: str, score: str, html: str | None, form: str | None, **typed: Any) -> int:
+def leaderboard(directory: str, score: str, by_pair: bool, html: str | None, form: str | None, **typed: Any) -> int:
     """The board, in the terminal or as a file."""
     from harness import views
 
-    return views.board(directory, _asked(typed)[0], score, html, form)
+    return views.board(directory, _asked(typed)[0], score, html, form, by_pair)
 
 
 @cli.command(name="list")

@@ -38,7 +38,8 @@ def expand(
     hashes = weights or {}
     cells: dict[str, Cell] = {}
     for part in grid.parts:
-        prints = fingerprints[part.suite.suite, part.split_seed]
+        held = fingerprints[part.suite.suite, part.split_seed]
+        prints = {domain: held[domain] for domain in part.suite.domains}
         for backbone in part.backbones:
             for source in dict.fromkeys(source for source, _ in part.pairs):
                 for seed in part.seeds:

@@ -20,6 +20,8 @@ from pydantic import Field
 from harness import UsageError
 from harness.cards import Card, cards, find
 from suites import SuiteError, backbones, schema
+from suites import pairs as pairing
+from suites.domains import watermarks
 
 
 class GridPart(schema.Strict):
@@ -28,11 +30,12 @@ class GridPart(schema.Strict):
     suite: str
     methods: list[str] | None = None
     backbones: list[str] | None = None
-    pairs: Literal["all"] | list[str] | None = None
+    pairs: str | list[str] | None = None
     seeds: list[int] | None = None
     split_seed: int | None = None
     score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
     timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take
+    watermarks: list[Annotated[int, Field(ge=1, le=255)]] | None = None  # every domain also with a patch of each value
 
 
 class GridFile(schema.Strict):
@@ -100,7 +103,12 @@ class Grid:
     @cached_property
     def suites(self) -> dict[str, dict[str, Any]]:
         """The suites as they were asked for: kept in plan.json, for the tables, the board and `retry`."""
-        return {p.suite.suite: p.suite.model_dump(mode="json") for p in self.parts}
+        found: dict[str, dict[str, Any]] = {}
+        for suite in (p.suite for p in self.parts):
+            before = found.get(suite.suite, {}).get("domains", ())  # parts may differ in their watermarks
+            domains = list(dict.fromkeys([*before, *suite.domains]))
+            found[suite.suite] = {**suite.model_dump(mode="json"), "domains": domains}
+        return found
 
 
 def read(target: str, filters: Filters = Filters()) -> Grid:
@@ -128,6 +136,7 @@ def read(target: str, filters: Filters = Filters()) -> Grid:
 def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> Part:
     errors: list[str] = []
     known = cards(filters.extra_methods)
+    suite = suite.model_copy(update={"domains": [*suite.domains, *watermarks(suite.domains, part.watermarks or ())]})
 
     def collect(make: Any, items: Iterable[Any]) -> tuple[Any, ...]:
         made = []
@@ -147,8 +156,9 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
         filters.backbones or part.backbones or suite.grid.backbones,
     )
     asked = filters.pairs or part.pairs or suite.grid.pairs
-    everything = [f"{a}:{b}" for a in suite.domains for b in suite.domains if a != b]
-    pairs = collect(lambda text: _pair(text, suite), everything if asked == "all" else asked)
+    families = collect(
+        lambda text: pairing.read(text, suite.domains, suite.suite), [asked] if isinstance(asked, str) else asked
+    )
     seeds = collect(seeds_of, filters.seeds) if filters.seeds else (tuple(part.seeds or suite.grid.seeds),)
     if filters.methods and filters.backbones:
         for v in variants:
@@ -158,9 +168,10 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
     collect(lambda name: find(name, makers, f"{suite.suite}.yaml, synthesis"), suite.synthesis)
     if errors:
         raise UsageError("\n".join(dict.fromkeys(errors)))
+    pairs = dict.fromkeys(pair for family in families for pair in family)
     unique = {v.name: v for v in sorted(variants, key=lambda v: v.tuned)}  # tuned says more, so it names the cell
     return Part(
-        suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(dict.fromkeys(pairs)),
+        suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(pairs),
         tuple(dict.fromkeys(s for group in seeds for s in group)),
         suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout, synthesis,
     )  # fmt: skip
@@ -225,21 +236,6 @@ def _backbone(suite: schema.Suite, backbone: str) -> str:
     if refusal:
         raise UsageError(f"{suite.suite}: {backbone} {refusal}")
     return backbone
-
-
-def _pair(text: str, suite: schema.Suite) -> tuple[str, tuple[str, ...]]:
-    source, colon, target = text.partition(":")
-    targets = tuple(sorted(target.split("+"))) if target else ()
-    if not colon or not targets:
-        raise UsageError(f"cannot read pair {text!r}: write source:target, a union as source:a+b")
-    for domain in (source, *targets):
-        if domain not in suite.domains:
-            raise UsageError(
-                f"pair {text!r}: {suite.suite} has no domain {domain!r}; it has {', '.join(suite.domains)}"
-            )
-    if source in targets or len(set(targets)) < len(targets):
-        raise UsageError(f"pair {text!r} names a domain twice")
-    return source, targets
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import source_model
-from harness.cells import Cell, canonical
+from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.scheduler import Task
-from results.records import VERSION_FIELDS
+from results.records import VERSION_FIELDS, meaning
 from results.store import Store
 from suites import SuiteError, cache
 from suites.backbones import weights
@@ -122,10 +122,12 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
+    prints: dict[tuple[str, int], dict[str, str]] = {}
+    for p in grid.parts:  # parts of one suite may differ in their watermark domains
+        prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     winners = store.winners()
     done = (record["spec"] for record in winners.values() if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
-    prints = {(p.suite.suite, p.split_seed): cache.fingerprints(p.suite, data, p.split_seed) for p in grid.parts}
     cells = tuple(expand(grid, prints, hashes, given))
     return Plan(cells, winners, _stale(cells, winners))
 
@@ -146,14 +148,10 @@ def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[
     """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
     done: dict[str, dict[str, Any]] = {}
     for record in sorted((r for r in winners.values() if r["status"] == "ok"), key=lambda r: r["finished"]):
-        done[_meaning(record["spec"])] = record["spec"]
+        done[meaning(record["spec"])] = record["spec"]
     changed = {}
     for cell in cells:
-        old = done.get(_meaning(cell.spec))
+        old = done.get(meaning(cell.spec))
         if cell.key not in winners and old is not None:
             changed[cell.key] = [f for f in VERSION_FIELDS if old.get(f) != cell.spec.get(f)]
     return changed
-
-
-def _meaning(spec: dict[str, Any]) -> str:
-    return canonical({k: v for k, v in spec.items() if k not in VERSION_FIELDS})

@@ -61,6 +61,7 @@ def _cell(
     suite = (
         schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
     )
+    suite = suite.model_copy(update={"domains": meta["domains"]})  # those it is scored on: watermark domains too
     epochs = spec["recipe"]["epochs"] if "recipe" in spec else 1  # a given f_s is read
     cost = training_gflop(spec["backbone"], spec["image_size"], epochs, 1 + bool(meta["targets"]))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] else None

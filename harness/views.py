@@ -19,7 +19,7 @@ from harness.grid import Filters
 from harness.panel import duration
 from harness.plan import Plan
 from results.store import Store
-from suites import backbones, schema
+from suites import SuiteError, backbones, pairs, schema
 
 
 def plan_json(name: str, made: Plan) -> dict[str, Any]:
@@ -132,14 +132,20 @@ def _worth(quality: dict[str, float]) -> str:
     )
 
 
-def board(directory: str, filters: Filters, score: str, html: str | None, form: str | None) -> int:
+def board(
+    directory: str, filters: Filters, score: str, html: str | None, form: str | None, by_pair: bool = False
+) -> int:
     """The leaderboard in the terminal, or as HTML, JSON, CSV, Markdown, LaTeX: always the same frame."""
     from results import leaderboard
     from results.leaderboard import text
 
+    if by_pair and (html or form not in (None, "json", "csv")):
+        raise UsageError(f"--by-pair is for the terminal, --json and --csv: leave out --{'html' if html else form}")
     store = opened(directory)
     shown = leaderboard.load(store.out, score=score) if filters == Filters() else _filtered(store, filters, score)
-    if html:
+    if by_pair:
+        _by_pair(shown, form)
+    elif html:
         from results.leaderboard import html as page
 
         page.write(shown, Path(html))
@@ -153,6 +159,19 @@ def board(directory: str, filters: Filters, score: str, html: str | None, form: 
     else:
         api.board_to_terminal(shown)
     return 0
+
+
+def _by_pair(shown: Any, form: str | None) -> None:
+    from rich.console import Console
+
+    from results.leaderboard import by_pair
+
+    if form == "json":
+        print(by_pair.to_json(shown))
+    elif form == "csv":
+        print(by_pair.frame(shown).to_csv(index=False, lineterminator="\n"), end="")
+    else:
+        by_pair.render(shown, Console())
 
 
 def _filtered(store: Store, filters: Filters, score: str) -> Any:
@@ -194,7 +213,8 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
             f"{r['name']:<14}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows
         )
     if what == "domains":
-        return "\n".join(f"{r['name']:<14}{r['suite']}" for r in rows)
+        marked = "each also as NAME@wmV, with a watermark of value V on its images: `watermarks:` in a grid's part"
+        return "\n".join([*(f"{r['name']:<14}{r['suite']}" for r in rows), marked])
     if what == "backbones":
         cost = "least px, and GFLOP of one forward pass at 64 px:"
         return "\n".join([cost, *(f"{r['name']:<10}{r['stride']:>3}{r['gflop64']:>7.3f}  {r['source']}" for r in rows)])
@@ -230,14 +250,17 @@ def opened(directory: str) -> Store:
 
 
 def chosen(cell: dict[str, Any], filters: Filters) -> bool:
-    """Whether a cell passes the filters. -m matches a method or a variant; a train cell passes for its source."""
+    """Whether a cell passes the filters. -m matches a method or a variant; a train cell passes for its source, a cell
+    with a union for each pair of its source with a part of it."""
     from harness.grid import seeds_of
 
     protect = cell["kind"] == "protect"
     method = not protect or not filters.methods or {cell["method"], cell["variant"]} & set(filters.methods)
-    pairs = [p.partition(":") for p in filters.pairs]
-    wanted = not pairs or any(
-        cell["source"] == s and (not cell["targets"] or set(t.split("+")) <= set(cell["targets"])) for s, _, t in pairs
+    targets = set(cell["targets"])
+    wanted = not filters.pairs or any(
+        cell["source"] == source and (not targets or set(asked) <= targets)
+        for text in filters.pairs
+        for source, asked in _pairs(text, cell)
     )
     seeds = {s for text in filters.seeds for s in seeds_of(text)}
     return bool(
@@ -246,6 +269,14 @@ def chosen(cell: dict[str, Any], filters: Filters) -> bool:
         and (not filters.backbones or cell["backbone"] in filters.backbones)
         and (not seeds or cell["seed"] in seeds)
     )
+
+
+def _pairs(text: str, cell: dict[str, Any]) -> list[pairs.Pair]:
+    """The pairs that a text stands for among a cell's domains: none where it names one of another suite."""
+    try:
+        return pairs.read(text, list(cell["domains"]), cell["suite"])
+    except SuiteError:
+        return []
 
 
 def label(cell: dict[str, Any]) -> str:

@@ -122,7 +122,7 @@ def _learn(
     suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
     train = spec["kind"] == "train"
     method = load(card_of(payload["method"]), {} if train else spec["params"])
-    parts = {}
+    parts, pieces = {}, []
     if method.needs.source in REAL:
         parts["source"] = part_of(data, suite, spec, spec["source"], "train", device)
     if not train and spec["targets"]:  # a method that needs no target has none
@@ -134,7 +134,8 @@ def _learn(
     torch.manual_seed(seed)
     # how many images f_s was trained on: whoever has the model may know that much
     count = cache.manifest(suite, data, spec["split_seed"], spec["source"])["parts"]["train"]["count"]
-    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count)
+    union = [len(images) for images, _ in pieces]
+    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union)
     with redirect_stdout(log), redirect_stderr(log):
         fitted, last = None, 0.0
         for event in fit(method, model, access, recipe):

@@ -211,6 +211,15 @@ def parent_of(
     return min(same, key=_ended) if same else chosen[key]
 
 
+def meaning(spec: Mapping[str, Any]) -> str:
+    """What a cell is, whatever its version: equal for cells that differ in VERSION_FIELDS alone.
+
+    Of `domains` the fingerprints are the version; which domains a cell is scored on is what it is, in any order: uci
+    with and without its watermark domains are two cells, neither of them stale."""
+    same = {field: value for field, value in spec.items() if field not in VERSION_FIELDS}
+    return json.dumps([same, sorted(spec.get("domains") or ())], sort_keys=True)
+
+
 def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
     """Keys of the cells that are not stale, out of winners by key.
 
@@ -219,8 +228,7 @@ def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
     """
     newest: dict[str, dict[str, Any]] = {}
     for record in chosen.values():
-        same = {field: value for field, value in record["spec"].items() if field not in VERSION_FIELDS}
-        identity = json.dumps([record["cell"].get("kind"), same], sort_keys=True)
+        identity = meaning(record["spec"])
         rival = newest.get(identity)
         if rival is None or _ended(record) > _ended(rival):
             newest[identity] = record

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.pairs import SETTING, TIE, by_rule, eligible, targets
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,13 +25,10 @@ ATTACKERS = {
     "matched": ("target_matched_before", "target_matched"),
     "decoded": ("target_decoded_before", "target_decoded"),
 }
-SETTING = ["suite", "split_seed", "score", "backbone"]
 ROW = [*SETTING, "scenario", "variant", "start"]
 RANKED_WITHIN = [*SETTING, "scenario", "tuned"]  # as described and tuned are never compared across the two (design 4)
 SOURCE_BUDGET = 0.02  # a method whose source_drop interval reaches this is ranked after those that stay under it
-ELIGIBLE = 1 / 3  # share of the way from chance to 1 that f_s must have come on a target worth protecting
 CONFIDENCE = 0.95
-TIE = 1e-9
 
 COLUMNS = (
     *ROW, "method", "fidelity", "control", "tuned", "seeds", "units", "pairs_done", "pairs_expected",
@@ -65,7 +64,7 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
       pairs_done       int, pairs with every expected seed
       pairs_expected   int, pairs that any method of the same scenario was asked for
       eligible_pairs   int, pairs in target_removed
-      eligible_source  "frozen" (in the suite file) | "computed" (from this run)
+      eligible_source  "frozen" (in the suite file) | "computed" (from this run) | "both" (some by each)
       failed           int, cells that ended neither ok nor skipped     skipped   int
       flags            str, distinct flags joined by ", " ("" if none)
       source_drop, source_drop_low, source_drop_high, source_drop_worst (the worst pair's mean over seeds)
@@ -88,7 +87,7 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
         used = used.groupby(once, as_index=False, dropna=False)[numbers].mean()
     expected = _expected(protect, plan)
     wanted = _pairs_per_scenario(expected)
-    computed = eligible_by_rule(pairs)
+    computed = by_rule(pairs)
     by_row = dict(list(used.groupby(ROW, dropna=False)))
     done_cells = dict(list(protect.groupby(ROW, dropna=False)))
     rows = []
@@ -98,8 +97,8 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
         have = set(zip(mine["source"], mine["target"], mine["seed"], strict=True))
         lacking = {unit[:2] for unit in units - have}
         complete = {unit[:2] for unit in units} - lacking
-        frozen = (plan.get("suites") or {}).get(identity[0], {}).get("eligible")
-        eligible = {tuple(pair.split(":", 1)) for pair in frozen} if frozen else computed.get(identity[:4], set())
+        suite = (plan.get("suites") or {}).get(identity[0], {})
+        counted, judged = eligible({unit[:2] for unit in units}, suite, computed.get(identity[:4], set()))
         rows.append(
             dict(zip(ROW, identity, strict=True))
             | facts
@@ -108,14 +107,14 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
                 "units": len({(source, seed) for source, _, seed in have}),
                 "pairs_done": len(complete),
                 "pairs_expected": len({unit[:2] for unit in units} | wanted.get(identity[:5], set())),
-                "eligible_source": "frozen" if frozen else "computed",
+                "eligible_source": judged,
                 "failed": int((~ran["status"].isin(["ok", "skipped"])).sum()),
                 "skipped": int((ran["status"] == "skipped").sum()),
                 "flags": ", ".join(sorted({flag for flags in ran["flags"] if flags is not None for flag in flags})),
                 "seconds": ran.loc[ran["status"] == "ok", "seconds"].mean(),
             }
             | _drops(mine)
-            | _removed(mine, eligible)
+            | _removed(mine, counted)
         )
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if not name.startswith("rank_")])
     # Where the search settled on the defaults, one set of cells is both headline rows: it stands in both tables, or
@@ -137,8 +136,7 @@ def _expected(protect: pd.DataFrame, plan: Mapping[str, Any]) -> dict[Row, tuple
             continue
         facts = {name: cell[name] for name in ("method", "fidelity")} | {n: bool(cell[n]) for n in ("control", "tuned")}
         units = expected.setdefault(tuple(cell[name] for name in ROW), (facts, set()))[1]
-        asked = [domain for target in cell["targets"] for domain in target.split("+")]
-        for target in asked or [domain for domain in cell["domains"] if domain != cell["source"]]:
+        for target in targets(cell):
             units.add((cell["source"], target, int(cell["seed"])))
     return expected
 
@@ -152,18 +150,6 @@ def _pairs_per_scenario(
         if not facts["control"]:
             wanted.setdefault(identity[:5], set()).update(unit[:2] for unit in units)
     return wanted
-
-
-def eligible_by_rule(pairs: pd.DataFrame) -> dict[tuple[Any, ...], set[tuple[str, str]]]:
-    """Pairs on which f_s has come a third of the way from chance to 1, by suite, split, part and backbone."""
-    once = pairs[pairs["current"].astype(bool)].drop_duplicates([*SETTING, "source", "target", "seed"])
-    means = once.groupby([*SETTING, "source", "target"])[["target_before_balanced", "classes"]].mean()
-    chance = 1 / means["classes"]
-    share = (means["target_before_balanced"] - chance) / (1 - chance)
-    eligible: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
-    for index in means.index[share >= ELIGIBLE - TIE]:
-        eligible.setdefault(index[:4], set()).add(index[4:])
-    return eligible
 
 
 def _drops(mine: pd.DataFrame) -> dict[str, float]:

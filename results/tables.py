@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results import metrics, records
+from results import pairs as asked_for
 from results.errors import StoreError
 from results.store import Store
 
@@ -51,7 +52,7 @@ _PAIRS: list[tuple[str, pa.DataType]] = [
     ("backbone", _WORD), ("method", _WORD), ("variant", _WORD), ("fidelity", _WORD), ("control", _BOOL),
     ("tuned", _BOOL), ("start", _WORD), ("scenario", _WORD), ("source", _WORD), ("target", _WORD),
     ("role", _WORD),  # target | bystander
-    ("eligible", _BOOL),  # null where the suite file freezes no list
+    ("eligible", _BOOL),  # null where the suite file does not speak of the pair
     ("twin", _BOOL), ("seed", _INT), ("current", _BOOL),
     ("source_before", _FLOAT), ("source_after", _FLOAT), ("target_before", _FLOAT), ("target_after", _FLOAT),
     ("source_drop", _FLOAT), ("target_drop", _FLOAT), ("st_d", _FLOAT), ("target_removed", _FLOAT),
@@ -128,12 +129,12 @@ def _pairs_of(
     before, after = _scores(parent, cell["score"]), _scores(record, cell["score"])
     if source not in before or source not in after:
         return
-    asked = targets(cell)
+    asked = asked_for.targets(cell)
     source_drop = metrics.source_drop(_top1(before[source]), _top1(after[source]))
     for target, b in after.items():
         if target == source or target not in before:
             continue
-        a, pair = before[target], f"{source}:{target}"
+        a = before[target]
         target_drop = metrics.target_drop(_top1(a), _top1(b))
         yield {
             **cell,
@@ -142,9 +143,8 @@ def _pairs_of(
             "split_seed": record["spec"].get("split_seed", 0),
             "target": target,
             "role": "target" if target in asked else "bystander",
-            # An empty list freezes nothing: it says that nobody has looked yet.
-            "eligible": pair in suite["eligible"] if suite.get("eligible") else None,
-            "twin": pair in (suite.get("twins") or ()),
+            "eligible": asked_for.frozen(suite, source, target),
+            "twin": asked_for.twin(suite, source, target),
             "current": current,
             "source_before": _top1(before[source]),
             "source_after": _top1(after[source]),
@@ -163,12 +163,6 @@ def _pairs_of(
             "target_decoded_before": a["decoded"],
             "target_decoded": b["decoded"],
         }
-
-
-def targets(cell: Mapping[str, Any]) -> list[str]:
-    """The domains that a cell was asked to block: each one of a union; for a target-free method every other one."""
-    named = [domain for target in cell["targets"] for domain in target.split("+")]
-    return named or [domain for domain in cell["domains"] if domain != cell["source"]]
 
 
 def _scores(record: Mapping[str, Any], part: str) -> dict[str, dict[str, Any]]:

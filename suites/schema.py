@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suites import backbones, domains
+from suites import backbones, domains, pairs
 from suites.errors import SuiteError
 
 Loc = tuple[str | int, ...]
@@ -71,7 +71,7 @@ class Grid(Strict):
 
     methods: list[str] = Field(min_length=1, description="NAME, NAME[param=value,...] or NAME[tuned]")
     backbones: list[str] = Field(min_length=1)
-    pairs: Literal["all"] | list[str] = Field(description='"all", or source:target, or source:a+b for a union')
+    pairs: str | list[str] = Field(description="pairs or words for families of them, as suites/pairs.py reads them")
     seeds: list[int] = Field(min_length=1)
 
 
@@ -101,11 +101,13 @@ class Suite(Strict):
                 raise MisplacedError(("domains", i), str(error)) from None
             if name in self.domains[:i]:
                 raise MisplacedError(("domains", i), f"domain {name!r} is listed twice")
-        for key, pairs in (("eligible", self.eligible), ("twins", self.twins)):
-            for i, pair in enumerate(pairs):
-                self._check_pair((key, i), pair, union=False)
-        for i, pair in enumerate(self.grid.pairs if self.grid.pairs != "all" else []):
-            self._check_pair(("grid", "pairs", i), pair, union=True)
+        for key, listed in (("eligible", self.eligible), ("twins", self.twins)):
+            for i, pair in enumerate(listed):
+                if len(self._pairs((key, i), pair)) > 1 or "+" in pair or "*" in pair:
+                    raise MisplacedError((key, i), f"cannot read pair {pair!r}; write source:target")
+        asked = self.grid.pairs
+        for i, pair in enumerate([asked] if isinstance(asked, str) else asked):
+            self._pairs(("grid", "pairs") if isinstance(asked, str) else ("grid", "pairs", i), pair)
         for i, name in enumerate(self.backbones):
             if name not in self.recipes:
                 raise MisplacedError(("backbones", i), f"backbone {name!r} has no recipe")
@@ -123,18 +125,11 @@ class Suite(Strict):
                 raise MisplacedError(("grid", "backbones", i), f"backbone {name!r} is not among the suite's backbones")
         return self
 
-    def _check_pair(self, loc: Loc, pair: str, union: bool) -> None:
-        source, colon, rest = pair.partition(":")
-        targets = rest.split("+")
-        if not colon or (len(targets) > 1 and not union):
-            wanted = "source:target, a union as source:a+b" if union else "source:target"
-            raise MisplacedError(loc, f"cannot read pair {pair!r}; write {wanted}")
-        for name in (source, *targets):
-            if name not in self.domains:
-                hint = _mean(name, self.domains) or f"; it has {', '.join(self.domains)}"
-                raise MisplacedError(loc, f"pair {pair!r}: the suite has no domain {name!r}{hint}")
-        if len({source, *targets}) <= len(targets):
-            raise MisplacedError(loc, f"pair {pair!r} names a domain twice")
+    def _pairs(self, loc: Loc, text: str) -> list[pairs.Pair]:
+        try:
+            return pairs.read(text, self.domains, "the suite")
+        except SuiteError as error:
+            raise MisplacedError(loc, str(error)) from None
 
 
 def builtin() -> list[str]:

@@ -24,6 +24,7 @@ from results.leaderboard import (
     name_of,
     within_budget,
 )
+from results.pairs import by_rule, removed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,18 +125,18 @@ def _per_row(board: Board) -> dict[tuple[Any, ...], tuple[list[Any] | None, list
     pairs = board.pairs[board.pairs["role"] == "target"].copy()
     if pairs.empty:
         return {}
-    computed = stats.eligible_by_rule(board.pairs)
+    computed = by_rule(board.pairs)
     where = pairs[[*stats.SETTING, "source", "target"]].itertuples(index=False, name=None)
-    by_rule = pd.Series([place[4:] in computed.get(place[:4], ()) for place in where], pairs.index)
-    pairs["eligible"] = pairs["eligible"].astype("boolean").fillna(by_rule).astype(bool)
+    ruled = pd.Series([place[4:] in computed.get(place[:4], ()) for place in where], pairs.index)
+    pairs["eligible"] = pairs["eligible"].astype("boolean").fillna(ruled).astype(bool)
     after = {a: column for a, (_, column) in stats.ATTACKERS.items()}
     for a in ATTACKERS:
-        pairs[f"removed_{a}"] = _removed(pairs, after[a])
+        pairs[f"removed_{a}"] = removed(pairs, after[a])
     spread = [column for a in ATTACKERS for column in (after[a], f"removed_{a}")]
     cells = pairs.groupby([*stats.ROW, "source", "target"], dropna=False)
     mean, half = cells[["classes", "target_before_balanced", *spread]].mean(), _half(cells[spread])
     for a in ATTACKERS:
-        mean[f"removed_{a}"] = _removed(mean, after[a])
+        mean[f"removed_{a}"] = removed(mean, after[a])
     heat: dict[tuple[Any, ...], list[Any]] = {}
     for (*row, source, target), means, halves, n, eligible in zip(
         mean.index,
@@ -168,12 +169,6 @@ def _planes(pairs: pd.DataFrame) -> dict[tuple[Any, ...], list[Any]]:
             means.index, means.to_numpy(), seeds.size(), _half(seeds).to_numpy(), strict=True
         )
     }
-
-
-def _removed(rows: pd.DataFrame, after: str) -> pd.Series:
-    """target_removed of each row, as results.metrics has it: A is what argmax gets out of f_s, whoever the attacker."""
-    before, chance = rows["target_before_balanced"], 1 / rows["classes"]
-    return ((before - rows[after].clip(lower=chance)) / (before - chance)).where(before > chance)
 
 
 def _half(groups: Any) -> Any:

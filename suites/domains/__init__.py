@@ -2,6 +2,7 @@
 
 A file says `DOMAINS = (Domain(...),)`. Its `build(size, split_seed, data)` returns the four parts, and they depend on
 nothing else: no global random state, no clock, no order of listing. Files that begin with an underscore are helpers.
+Every domain is also there with a patch on its images, as `NAME@wmV` (_watermark.py).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suites.domains._watermark import is_watermarked, parse, watermarked, watermarks
 from suites.errors import SuiteError
 
 if TYPE_CHECKING:
     import numpy as np
+
+__all__ = ["DIGITS", "Domain", "Item", "Parts", "find", "is_watermarked", "known", "parse", "watermarks"]
 
 DIGITS = tuple("0123456789")
 
@@ -67,7 +71,10 @@ def known() -> dict[str, Domain]:
 
 
 def find(name: str) -> Domain:
-    """The domain of that name, or SuiteError with a did-you-mean."""
+    """The domain of that name, or SuiteError with a did-you-mean. `uci@wm80` is uci with a watermark of 80."""
+    if is_watermarked(name):
+        plain, value = parse(name)
+        return watermarked(find(plain), value)
     if name not in known():
         close = get_close_matches(name, known(), 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known())}"

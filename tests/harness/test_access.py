@@ -140,6 +140,41 @@ def test_epoch_length_follows_the_smaller_domain() -> None:
     assert access("labelled", "labelled", n_source=30, n_target=5).steps_per_epoch == 1
 
 
+@pytest.mark.parametrize("sizes", [(13,), (13, 13, 13), (9, 20, 13)])
+def test_the_domains_of_a_union_take_turns_in_every_batch(sizes: tuple[int, ...]) -> None:
+    """Each has its share of every batch, no image is served twice in an epoch, and rows point to their images."""
+
+    class Probe(Method):
+        name = "probe"
+
+    pieces = [domain(2 + i, n)[0] for i, n in enumerate(sizes)]
+    images, labels = torch.cat(pieces), torch.arange(sum(sizes))
+    served = DataAccess(
+        Probe(), {"source": domain(1, 100), "target": (images, labels)}, RECIPE, 10, 8, 0, union=list(sizes)
+    )
+    assert served.steps_per_epoch == len(sizes) * min(sizes) // 4
+    whole, again = [], []
+    for batch in served.epoch():
+        assert torch.equal(batch.x_t, normalise(images[batch.y_t])) and torch.equal(batch.rows_t, batch.y_t)
+        shares = [int((images[batch.y_t, 0, 0, 0] == 2 + i).sum()) for i in range(len(sizes))]
+        assert max(shares) - min(shares) <= 1
+        whole += batch.y_t.tolist()
+    for batch in served.epoch():
+        again += batch.y_t.tolist()
+    assert len(set(whole)) == len(whole) and again != whole
+
+
+def test_a_union_of_one_is_served_as_a_plain_target() -> None:
+    class Probe(Method):
+        name = "probe"
+
+    parts = {"source": domain(1, 10), "target": domain(2, 13)}
+    plain, union = (DataAccess(Probe(), parts, RECIPE, 10, 8, 0, union=given) for given in ((), (13,)))
+    assert [(b.y_s.tolist(), b.y_t.tolist()) for b in plain.epoch()] == [
+        (b.y_s.tolist(), b.y_t.tolist()) for b in union.epoch()
+    ]
+
+
 def test_data_order_depends_on_the_seed_alone() -> None:
     orders = [[b.y_s.tolist() for b in access("labelled", "labelled").epoch()] for _ in range(2)]
     assert orders[0] == orders[1]

@@ -21,6 +21,8 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("run", QUICK, "-m", "sa-mop"), "unknown method 'sa-mop': did you mean sa-map?"),
         (("run", QUICK, "-m", "sa-map[lamb=1]"), "sa-map has no param 'lamb': did you mean lam?"),
         (("run", QUICK, "-p", "uci:usps"), "pair 'uci:usps': quick has no domain 'usps'; it has uci, uci-m"),
+        (("run", QUICK, "-p", "uci:uci@wm999"), "cannot read the watermark of 'uci@wm999'; write uci@wmV, V from 1 to"),
+        (("run", "ownership", "-p", "foo@wm80:uci"), "unknown domain 'foo'"),
         (("run", QUICK, "-m", "cuti", "-b", "vgg11"), "cuti is undefined on vgg11 at 32 px: its last tap is 1x1"),
         (("run", "digit-mini"), "unknown suite 'digit-mini'; did you mean 'digits-mini'?"),
         (("run", "mine.yaml"), "mine.yaml:4: unknown key 'method' in grids.0; did you mean 'methods'?"),

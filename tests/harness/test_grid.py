@@ -171,6 +171,76 @@ def test_a_fidelity_stands_for_its_params() -> None:
     assert "fidelity" not in cell.spec["params"]
 
 
+MARKED = (
+    "grid: mine\ngrids:\n  - {suite: digits-mini, watermarks: [80, 20], pairs: PAIRS, methods: [ntl], seeds: [0]}\n"
+)
+WITH = {k: {d + m: f"{f}{m}" for d, f in v.items() for m in ("", "@wm80", "@wm20")} for k, v in PRINTS.items()}
+
+
+def marked(folder: Path, pairs: str, more: str = "") -> list[Cell]:
+    file = folder / "mine.yaml"
+    file.write_text(MARKED.replace("PAIRS", pairs) + more)
+    return expand(read(str(file)), WITH)
+
+
+def test_watermarks_give_every_domain_its_patched_form_and_ownership_one_pair_each(tmp_path: Path) -> None:
+    made = marked(tmp_path, "ownership")
+    assert all(set(c.spec["domains"]) == set(c.meta["domains"]) == set(WITH["digits-mini", 0]) for c in made)
+    pairs = [(c.meta["source"], c.meta["targets"]) for c in made if c.meta["method"]]
+    assert len(pairs) == 8
+    assert all(targets in ([f"{source}@wm80"], [f"{source}@wm20"]) for source, targets in pairs)
+    assert sum(c.meta["kind"] == "train" for c in made) == 4  # both watermarks share the clean f_s
+
+
+def test_authorisation_trains_on_patched_images_and_blocks_all_else_by_one_cell(tmp_path: Path) -> None:
+    made = marked(tmp_path, "'uci@wm80:*'")
+    train, protect = made
+    assert train.meta["source"] == protect.meta["source"] == "uci@wm80"
+    assert set(protect.spec["targets"]) == set(WITH["digits-mini", 0]) - {"uci@wm80"}
+    assert protect.label == "ntl convnet uci@wm80:* s0"
+
+
+def test_parts_with_and_without_watermarks_keep_their_own_cells(tmp_path: Path) -> None:
+    plain = "  - {suite: digits-mini, pairs: ['uci:print'], methods: [ntl], seeds: [0]}\n"
+    both = {c.key for c in marked(tmp_path, "['uci:print']", plain)}
+    alone = {c.key for c in cells(methods=("ntl",), pairs=("uci:print",), seeds=("0",))}
+    assert alone < both and len(both) == 4
+    assert len(read(str(tmp_path / "mine.yaml")).suites["digits-mini"]["domains"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[80, 256]", "mine.yaml:3: grids.0.watermarks.1: input should be less than or equal to 255, not 256"),
+        ("80", "mine.yaml:3: grids.0.watermarks: input should be a valid array, not 80"),
+    ],
+)
+def test_a_wrong_watermark_names_its_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(MARKED.replace("PAIRS", "all").replace("[80, 20]", text))
+    with pytest.raises(SuiteError) as caught:
+        read(str(file))
+    assert message in str(caught.value)
+
+
+def test_all_at_once_is_one_cell_a_source_and_costs_what_a_pair_costs() -> None:
+    made = [c for c in cells(methods=("ntl",), pairs=("all-at-once", "uci:print"), seeds=("0",)) if c.meta["method"]]
+    assert sorted(c.meta["targets"] for c in made if c.meta["source"] == "uci") == [
+        ["print"],
+        ["print", "street", "uci-m"],
+    ]
+    assert len(made) == 5
+    assert len({c.cost for c in made}) == 1
+
+
+@pytest.mark.parametrize("grid", ["ownership", "authorisation", "digits-mini-all-at-once"])
+def test_shipped_grids_give_each_domain_its_pairs(grid: str) -> None:
+    (part,) = read(grid).parts
+    sources = [source for source, _ in part.pairs]
+    assert {source.partition("@")[0] for source in sources} == {"uci", "uci-m", "print", "street"}
+    assert len(sources) == (8 if grid == "ownership" else 4)
+
+
 def test_start_is_a_param_of_every_method() -> None:
     suite, known = load_suite("digits-mini"), cards()
     assert variant("ntl[start=init]", known, suite, "x").params["start"] == "init"

@@ -33,6 +33,18 @@ GREEDY = BROKEN.replace('name = "broken"', 'name = "greedy"').replace(
     'raise RuntimeError("no such thing as <b>luck</b>")', "return batch.y_t.float().sum(), {}"
 )
 
+SHARES = (
+    BROKEN.replace("broken", "shares")
+    .replace('target="none"', 'target="unlabelled"')
+    .replace(
+        'raise RuntimeError("no such thing as <b>luck</b>")',
+        """first = int((batch.rows_t < 1150).sum())  # of the images of the union's first domain
+        if 2 * first != len(batch.rows_t):
+            raise RuntimeError(f"{first} of {len(batch.rows_t)} are from the first domain")
+        return self.model(batch.joint).mean(), {}""",
+    )
+)
+
 
 def counts(out: Path) -> dict[tuple[str, str], int]:
     """Correct answers per cell and domain."""
@@ -134,6 +146,24 @@ def test_retry_trains_a_source_model_that_was_too_late_and_all_that_hangs_on_it(
     again = mapbench("run", QUICK, *INLINE, "-m", "sf-map")
     assert again.returncode == 0, again.stdout + again.stderr
     assert list(tables.read(out, "cells").to_pandas().status) == ["ok"] * 3
+
+
+@pytest.mark.slow
+def test_a_union_is_blocked_by_one_model_and_scored_domain_by_domain(mapbench: Mapbench, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SHARES)
+    text = Path(QUICK).read_text().replace("[uci, uci-m]", "[uci, uci-m, uci@wm80]")
+    (tmp_path / "quick.yaml").write_text(text.replace('["uci-m:uci"]', "authorisation"))
+    asked = (str(tmp_path / "quick.yaml"), *INLINE, "--methods", str(tmp_path / "mine.py"), "-m", "shares")
+    done = mapbench("run", *asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "shares convnet uci@wm80:* s0" in done.stdout
+    out = tmp_path / "here" / "runs" / "quick"
+    pairs = tables.read(out, "pairs").to_pandas()
+    assert sorted(zip(pairs.source, pairs.target, pairs.role, strict=True)) == [
+        ("uci@wm80", "uci", "target"),
+        ("uci@wm80", "uci-m", "target"),
+    ]
+    assert "uci@wm80:*" in mapbench("leaderboard", str(out), "--by-pair", "-p", "uci@wm80:*").stdout
 
 
 def _unlucky(folder: Path) -> Path:

@@ -212,6 +212,16 @@ def test_of_two_versions_the_newest_is_current_and_its_old_children_are_stale(ma
     assert {bumped["key"], param["key"]} <= records.current(everything)
 
 
+def test_the_same_training_scored_on_other_domains_is_another_cell_and_their_order_says_nothing(
+    make: SimpleNamespace,
+) -> None:
+    plain = make.train(spec={"domains": {"a": "1", "b": "2"}})
+    marked = make.train(spec={"domains": {"a": "1", "b": "2", "a@wm80": "3"}})
+    assert records.current({r["key"]: r for r in (plain, marked)}) == {plain["key"], marked["key"]}
+    changed = make.train(spec={"domains": {"b": "2", "a": "new"}})  # the same domains with other pixels
+    assert records.current({r["key"]: r for r in (plain, marked, changed)}) == {changed["key"], marked["key"]}
+
+
 def test_a_cell_made_from_a_stale_generator_is_stale(make: SimpleNamespace) -> None:
     parent = make.train()
     old = make.synth(parent)

@@ -174,6 +174,14 @@ def test_eligible_pairs_come_from_the_plan_or_else_from_the_rule(make: SimpleNam
     assert frozen["target_before_argmax"] == pytest.approx(0.39)
 
 
+def test_a_watermark_pair_is_judged_by_the_rule_beside_a_frozen_list(make: SimpleNamespace) -> None:
+    parent = make.train()
+    parent["accuracy"] += [make.score("a@wm80", 80), make.score("a@wm9", 20)]
+    children = [make.protect(parent, [target]) for target in ("b", "a@wm80", "a@wm9")]
+    got = row(board([parent, *children], make.plan(*children, eligible=["a:b"])))
+    assert (got["eligible_source"], got["eligible_pairs"], got["pairs_done"]) == ("both", 2, 3)
+
+
 def test_ranks_put_methods_that_keep_the_source_first(make: SimpleNamespace) -> None:
     left = {"harsh": (80, 10), "good": (90, 15), "same": (90, 15), "weak": (89, 60), "edge": (88, 10)}
 

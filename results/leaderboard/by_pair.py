@@ -1,0 +1,128 @@
+"""The board pair by pair: what a model knew of its source and its target before and after, and of each of a union.
+
+    mapbench leaderboard runs/ownership --by-pair     (or with --json, --csv)
+
+The leaderboard is the mean of these rows over pairs. Ownership, authorisation and blocking all domains at once are
+questions about one pair, and are read here. Nothing is ranked: variants stand in the leaderboard's order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from results.leaderboard import Board, Group, is_defined, name_of, number
+from results.pairs import by_rule, frozen, removed
+from results.pairs import name as pair_name
+from results.stats import ROW, SETTING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAIR = [*ROW, "source", "pair"]
+SIDES = ["source_before", "source_after", "source_drop", "target_before_balanced", "target_after_balanced"]
+PROBES = ["target_matched", "target_decoded"]
+HEADS = {
+    "source_before": "source\nf_s", "source_after": "source\nafter", "source_drop": "source\ndrop",
+    "target_before_balanced": "target\nf_s", "target_after_balanced": "target\nafter",
+    "target_removed": "removed\nargmax", "target_matched": "target\nmatched", "target_decoded": "target\ndecoded",
+}  # fmt: skip
+NOTE = (
+    "source: top-1; target: class-balanced; means over seeds. A union (a+b, or * for all other domains) is blocked by "
+    "one model: its row is the mean of the domains below it that count. (-) f_s hardly knows it, so it does not count."
+)
+
+
+def frame(board: Board) -> pd.DataFrame:
+    """One row per variant, pair and target domain, and before those of a union one of the pair itself, with no target.
+
+    Columns: those of results.stats.ROW, source, pair (as asked for), target ("" for a union's mean), counted (bool:
+    eligible), seeds (int), source_before, source_after, source_drop (top-1), target_before_balanced,
+    target_after_balanced, target_matched, target_decoded, target_removed (argmax). Means over seeds, fractions in 0..1;
+    target_removed is clipped at chance after the mean. A union's mean is over the domains that count, or over all
+    where none does, and then has no target_removed.
+    """
+    import pandas as pd
+
+    rows = board.pairs[board.pairs["role"] == "target"]
+    cells = board.cells[board.cells["kind"] == "protect"]
+    asked = [{str(k): v for k, v in cell.items()} for cell in cells.to_dict("records")]
+    called = {cell["key"]: pair_name(cell) for cell in asked}
+    groups = rows.assign(pair=rows["key"].map(called)).groupby([*PAIR, "target"], sort=False, dropna=False)
+    each = groups[["classes", *SIDES, *PROBES]].mean().assign(seeds=groups["seed"].nunique()).reset_index()
+    each["target_removed"] = removed(each, "target_after_balanced")
+    suites, computed = board.plan.get("suites") or {}, by_rule(board.pairs)
+    counted = []
+    for suite, *place, source, target in each[[*SETTING, "source", "target"]].itertuples(index=False, name=None):
+        said = frozen(suites.get(suite, {}), source, target)
+        counted.append((source, target) in computed.get((suite, *place), ()) if said is None else said)
+    each["counted"] = counted
+    made = []
+    for _, of in each.groupby(PAIR, sort=False, dropna=False):
+        if len(of) > 1:
+            made.append(_mean(of))
+        made.append(of)
+    columns = [*PAIR, "target", "counted", "seeds", *SIDES, *PROBES, "target_removed"]
+    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)
+
+
+def _mean(of: pd.DataFrame) -> pd.DataFrame:
+    """The row of a union: the mean of those of its domains that count."""
+    some = of[of["counted"]]
+    means = (some if len(some) else of)[[*SIDES, *PROBES, "target_removed"]].mean()
+    whole = of.head(1).assign(target="", counted=len(some) > 0, seeds=of["seeds"].min(), **means)
+    return whole if len(some) else whole.assign(target_removed=float("nan"))
+
+
+def to_json(board: Board) -> str:
+    """The frame's rows as a list; null where a number is undefined."""
+    rows: list[dict[str, Any]] = json.loads(frame(board).to_json(orient="records", double_precision=15))
+    return json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def render(board: Board, console: Console) -> None:
+    """A table per group of the leaderboard: under each pair its variants, and under each union its domains."""
+    console.print(Text(board.title, style="bold"))
+    console.print(Text(NOTE, style="dim"))
+    rows = frame(board)
+    for group in board.groups():
+        console.print()
+        console.print(_table(group, rows))
+    lost = len(board.failed) + len(board.missing)
+    if lost:
+        console.print(f"{lost} cells without a number: see the leaderboard without --by-pair", style="bold red")
+
+
+def _table(group: Group, rows: pd.DataFrame) -> Table:
+    table = Table(
+        title=escape(group.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    table.add_column("pair, variant", no_wrap=True)
+    for head in ("seeds", *HEADS.values()):
+        table.add_column(head, justify="right", no_wrap=True)
+    shown = [row for part in (group.frame, group.untrained) for _, row in part.iterrows()]
+    mine = {tuple(row[ROW]): place for place, row in enumerate(shown)}
+    order = [mine.get(tuple(key), -1) for key in rows[ROW].itertuples(index=False, name=None)]
+    rows = rows.assign(_order=order)[[place >= 0 for place in order]]
+    for pair, of in rows.groupby("pair", sort=False):
+        table.add_row(Text(str(pair), style="bold"))
+        for _, row in of.sort_values("_order", kind="stable").iterrows():
+            table.add_row(*_line(row, str(pair)))
+        table.add_section()
+    return table
+
+
+def _line(row: Any, pair: str) -> list[Text]:
+    single = pair == f"{row['source']}:{row['target']}"
+    label = f"  {name_of(row)}" if single or not row["target"] else f"    {row['target']}"
+    texts = [label + ("" if row["counted"] else " (-)"), str(int(row["seeds"]))]
+    texts += [number(row[name]) if is_defined(row[name]) else "–" for name in HEADS]
+    style = "" if single or not row["target"] else "dim"
+    return [Text(text, style=style) for text in texts]

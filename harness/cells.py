@@ -54,4 +54,8 @@ class Cell:
     def label(self) -> str:
         m = self.meta
         pair = f"{m['source']}:{'+'.join(m['targets'])}" if m["targets"] else m["source"]
-        return f"{m['variant'] or 'f_s'} {m['backbone']} {pair} s{m['seed']}"
+        what = m["variant"] or "f_s"
+        if attack := m.get("attack"):
+            what = f"{attack} on {what}" if m["parent"] else attack
+            pair = f"{m['source']}:{m['target']}" if m["parent"] else m["target"]
+        return f"{what} {m['backbone']} {pair} s{m['seed']}"

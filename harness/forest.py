@@ -1,4 +1,4 @@
-"""Expands a grid into its forest of cells: source models, what is synthesised from them, and what is protected.
+"""Expands a grid into its forest of cells: source models, what is synthesised from them, protected, and attacked.
 
     mapbench plan digits-mini
 
@@ -16,6 +16,12 @@ from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
 from harness.grid import Grid, Part, Variant, unfit
 from suites import backbones
 
+# what every cell of one place has in its spec, whatever it hangs on
+PLACE = (
+    "key_version", "protocol", "suite", "split_seed", "domains", "classes", "image_size", "backbone", "precision",
+    "score",
+)  # fmt: skip
+ATTACK_COST = 0.1  # of an attack that trains nothing, in trainings of f_s: mostly scoring, 1 s where f_s takes 10
 SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
 
 
@@ -39,6 +45,8 @@ def expand(
                 for seed in part.seeds:
                     train = _train(part, prints, (weights or {}).get(backbone), backbone, source, seed)
                     cells.setdefault(train.key, train)
+                    asked = tuple(dict.fromkeys(t for s, targets in part.pairs if s == source for t in targets))
+                    _attacks(part, train, asked, cells)
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
@@ -48,6 +56,7 @@ def expand(
                             held = cells.setdefault(cell.key, cell)
                             if v.tuned and not held.meta["tuned"]:
                                 cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
+                            _attacks(part, cells[cell.key], targets or asked, cells)
     return list(cells.values())
 
 
@@ -61,6 +70,19 @@ def _inputs(part: Part, train: Cell, card: Card, cells: dict[str, Cell]) -> list
         cell = _synth(part, train, synthesiser, params, _inputs(part, train, synthesiser, cells))
         made.append(cells.setdefault(cell.key, cell))
     return made
+
+
+def _attacks(part: Part, above: Cell, targets: tuple[str, ...], cells: dict[str, Cell]) -> None:
+    """Adds every attack on the model of `above`, one cell per target; below f_s also those that look at no model."""
+    for attack in part.attacks if not above.skip else ():
+        for target in targets:
+            if not attack.card.blind:
+                cell = _attack(part, above, attack, target)
+            elif above.meta["kind"] == "train":
+                cell = _blind(part, above, attack, target)
+            else:
+                continue
+            cells.setdefault(cell.key, cell)
 
 
 def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) -> float:
@@ -130,3 +152,39 @@ def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], inpu
     return Cell(
         spec, meta, asdict(v.card), train.suite, cost, part.timeout, cards_above, unfit(v.card, backbone, suite)
     )
+
+
+def _attack(part: Part, above: Cell, attack: Variant, target: str) -> Cell:
+    card, suite, backbone = attack.card, part.suite, above.meta["backbone"]
+    recipe = suite.recipes[backbone].train
+    spec = {
+        **above.spec, "kind": "attack", "recipe": recipe.model_dump(), "attack": card.name,
+        "attack_version": card.version, "attack_params": attack.params, "target": target, "parent": above.key,
+        "inputs": [], "init": above.spec.get("init", "random"), "seed": above.spec.get("seed", 0),
+    }  # fmt: skip
+    meta = {
+        **above.meta, "kind": "attack", "parent": above.key, "inputs": [], "attack": attack.name,
+        "n": attack.params["n"], "target": target,
+    }  # fmt: skip
+    cost = ATTACK_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    skip = None
+    if above.meta["kind"] == "protect" and not above.method["plain"]:
+        skip = f"{above.meta['method']} leaves no plain network, which is what attacks are written for"
+    return Cell(spec, meta, asdict(card), above.suite, cost, part.timeout, skip=skip)
+
+
+def _blind(part: Part, train: Cell, attack: Variant, target: str) -> Cell:
+    """An attack that hangs on no model, so that all sources and methods share it: its source is its target."""
+    card, suite, backbone = attack.card, part.suite, train.meta["backbone"]
+    recipe = suite.recipes[backbone].train
+    spec = {
+        **{name: train.spec[name] for name in PLACE}, "kind": "attack", "recipe": recipe.model_dump(),
+        "init": train.spec.get("init", "random"), "seed": train.spec.get("seed", 0), "attack": card.name,
+        "attack_version": card.version, "attack_params": attack.params, "target": target, "parent": None,
+    }  # fmt: skip
+    meta = {
+        **train.meta, "kind": "attack", "source": target, "attack": attack.name, "n": attack.params["n"],
+        "target": target,
+    }  # fmt: skip
+    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    return Cell(spec, meta, asdict(card), train.suite, cost, part.timeout)

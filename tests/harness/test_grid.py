@@ -20,7 +20,7 @@ PRINTS = {("digits-mini", s): {d: f"{d}{s}" for d in ("uci", "uci-m", "print", "
 
 
 def cells(target: str = "digits-mini", **filters: tuple[str, ...]) -> list[Cell]:
-    return expand(read(target, Filters(**filters)), PRINTS)
+    return expand(read(target, Filters(**{"attacks": ("none",)} | filters)), PRINTS)
 
 
 def test_digits_mini_is_the_grid_the_issue_asks_for() -> None:
@@ -185,9 +185,9 @@ def test_val_and_split_seed_make_other_cells(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
         "grid: mine\ngrids:\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0]}\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], score: val}\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], split_seed: 1}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: []}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: [], score: val}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: [], split_seed: 1}\n"
     )
     assert len({c.key for c in expand(read(str(file)), PRINTS)}) == 6
 

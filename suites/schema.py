@@ -73,6 +73,7 @@ class Grid(Strict):
     backbones: list[str] = Field(min_length=1)
     pairs: Literal["all"] | list[str] = Field(description='"all", or source:target, or source:a+b for a union')
     seeds: list[int] = Field(min_length=1)
+    attacks: list[str] = Field([], description="NAME or NAME[param=value,...], on every model that is protected")
 
 
 class Suite(Strict):

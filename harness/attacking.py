@@ -21,7 +21,7 @@ def images(data: Path, suite: Suite, spec: dict[str, Any], device: torch.device)
 
     Drawn by target and seed alone: all attacks on a target get the same ones, and fewer are always among more."""
     held, labels = part_of(data, suite, spec, spec["target"], "attacker", device)
-    draws = torch.Generator().manual_seed(stable_seed("attacker", spec["target"], spec.get("seed", 0)))
+    draws = torch.Generator().manual_seed(stable_seed("attacker", spec["target"], spec["seed"]))
     rows = torch.randperm(len(held), generator=draws)[: spec["attack_params"]["n"]].to(device)
     return held[rows], labels[rows]
 

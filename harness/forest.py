@@ -46,7 +46,7 @@ def expand(
                     train = _train(part, prints, (weights or {}).get(backbone), backbone, source, seed)
                     cells.setdefault(train.key, train)
                     asked = tuple(dict.fromkeys(t for s, targets in part.pairs if s == source for t in targets))
-                    _attacks(part, train, asked, cells)
+                    _attacks(part, train, seed, asked, cells)
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
@@ -56,7 +56,7 @@ def expand(
                             held = cells.setdefault(cell.key, cell)
                             if v.tuned and not held.meta["tuned"]:
                                 cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
-                            _attacks(part, cells[cell.key], targets or asked, cells)
+                            _attacks(part, cells[cell.key], seed, targets or asked, cells)
     return list(cells.values())
 
 
@@ -72,14 +72,14 @@ def _inputs(part: Part, train: Cell, card: Card, cells: dict[str, Cell]) -> list
     return made
 
 
-def _attacks(part: Part, above: Cell, targets: tuple[str, ...], cells: dict[str, Cell]) -> None:
+def _attacks(part: Part, above: Cell, seed: int, targets: tuple[str, ...], cells: dict[str, Cell]) -> None:
     """Adds every attack on the model of `above`, one cell per target; below f_s also those that look at no model."""
     for attack in part.attacks if not above.skip else ():
         for target in targets:
             if not attack.card.blind:
-                cell = _attack(part, above, attack, target)
+                cell = _attack(part, above, seed, attack, target)
             elif above.meta["kind"] == "train":
-                cell = _blind(part, above, attack, target)
+                cell = _blind(part, above, seed, attack, target)
             else:
                 continue
             cells.setdefault(cell.key, cell)
@@ -154,17 +154,17 @@ def _protect(part: Part, train: Cell, v: Variant, targets: tuple[str, ...], inpu
     )
 
 
-def _attack(part: Part, above: Cell, attack: Variant, target: str) -> Cell:
-    card, suite, backbone = attack.card, part.suite, above.meta["backbone"]
+def _attack(part: Part, above: Cell, seed: int, attack: Variant, target: str) -> Cell:
+    card, suite, backbone = attack.card, part.suite, above.spec["backbone"]
     recipe = suite.recipes[backbone].train
     spec = {
         **above.spec, "kind": "attack", "recipe": recipe.model_dump(), "attack": card.name,
         "attack_version": card.version, "attack_params": attack.params, "target": target, "parent": above.key,
-        "inputs": [], "init": above.spec.get("init", "random"), "seed": above.spec.get("seed", 0),
+        "inputs": [], "init": above.spec.get("init", "random"), "seed": seed,
     }  # fmt: skip
     meta = {
-        **above.meta, "kind": "attack", "parent": above.key, "inputs": [], "attack": attack.name,
-        "n": attack.params["n"], "target": target,
+        **above.meta, "kind": "attack", "parent": above.key, "inputs": [], "seed": seed,
+        "attack": attack.name, "n": attack.params["n"], "target": target,
     }  # fmt: skip
     cost = ATTACK_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
     skip = None
@@ -173,17 +173,17 @@ def _attack(part: Part, above: Cell, attack: Variant, target: str) -> Cell:
     return Cell(spec, meta, asdict(card), above.suite, cost, part.timeout, skip=skip)
 
 
-def _blind(part: Part, train: Cell, attack: Variant, target: str) -> Cell:
+def _blind(part: Part, train: Cell, seed: int, attack: Variant, target: str) -> Cell:
     """An attack that hangs on no model, so that all sources and methods share it: its source is its target."""
-    card, suite, backbone = attack.card, part.suite, train.meta["backbone"]
+    card, suite, backbone = attack.card, part.suite, train.spec["backbone"]
     recipe = suite.recipes[backbone].train
     spec = {
         **{name: train.spec[name] for name in PLACE}, "kind": "attack", "recipe": recipe.model_dump(),
-        "init": train.spec.get("init", "random"), "seed": train.spec.get("seed", 0), "attack": card.name,
+        "init": train.spec.get("init", "random"), "seed": seed, "attack": card.name,
         "attack_version": card.version, "attack_params": attack.params, "target": target, "parent": None,
     }  # fmt: skip
     meta = {
-        **train.meta, "kind": "attack", "source": target, "attack": attack.name, "n": attack.params["n"],
+        **train.meta, "kind": "attack", "source": target, "seed": seed, "attack": attack.name, "n": attack.params["n"],
         "target": target,
     }  # fmt: skip
     cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)

@@ -198,7 +198,7 @@ def _attacks(
         record, cell = chosen[key], chosen[key]["cell"]
         above = parent(record)
         if above is not None and above["cell"]["kind"] == "train":
-            on_f_s[above["key"], cell["attack"], cell["target"]] = _balanced(record, cell["target"])
+            on_f_s[above["key"], cell["attack"], cell["target"], cell["seed"]] = _balanced(record, cell["target"])
         elif record["spec"]["attack"] == "from-scratch":
             scratch[_place(record)] = _balanced(record, cell["target"])
     for key in done:
@@ -215,7 +215,7 @@ def _attacks(
             row |= {
                 "target_before_balanced": before,
                 "target_after_balanced": _balanced(model, target),
-                "target_attacked_before": on_f_s.get((f_s["key"], cell["attack"], target)),
+                "target_attacked_before": on_f_s.get((f_s["key"], cell["attack"], target, cell["seed"])),
                 "target_removed": None
                 if before is None or after is None
                 else metrics.target_removed(before, after, cell["classes"]),

@@ -110,6 +110,11 @@ def test_what_is_missing_is_counted_and_never_averaged_over(make: SimpleNamespac
     (row,) = board([f_s, model, found], make.plan(f_s, model, found)).to_dict("records")
     assert row["target_attacked"] == 0.55
     assert pd.isna([row["target_scratch"], row["target_gain"], row["target_attacked_before"]]).all()
+    again = make.protect(f_s, ["c"])
+    records = [f_s, model, found, make.attack(f_s, "b", {"a": 80, "b": 75}), again, make.attack(again, "c", {"c": 35})]
+    (row,) = board(records, make.plan(*records)).to_dict("records")
+    assert row["target_attacked"] == pytest.approx(0.45)
+    assert pd.isna(row["target_attacked_before"])  # of b alone it would be no mean of these pairs
 
 
 def test_pairs_that_are_not_eligible_do_not_count(make: SimpleNamespace) -> None:

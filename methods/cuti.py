@@ -11,6 +11,7 @@ followed, nor are stages cut by the indices of another VGG. Our own implementati
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ from methods.base import Access, Batch, Method, Needs, param, tapped
 from methods.losses import Cap, Reduction, capped, kl
 
 
-class Alternating(Method):
+class Alternating(Method, ABC):
     """Base of CUTI's forms, which differ in how the target half is re-styled on odd steps."""
 
     fidelity = "released"
@@ -51,9 +52,9 @@ class Alternating(Method):
         ce = kl(logits[half:].detach(), batch.y_t).mean()
         return source - target, {"source": source.detach(), "target_ce": ce}
 
+    @abstractmethod
     def _isolate(self, index: int, out: Tensor) -> Tensor:
         """The output of the index-th tap, (2B, C, H, W), source first, with its target half re-styled."""
-        raise NotImplementedError
 
 
 class CUTI(Alternating):

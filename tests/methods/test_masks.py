@@ -71,4 +71,6 @@ def test_magnitude_mask_takes_the_smallest_weights_of_each_layer(
 
 
 def test_magnitude_mask_counts_exactly_where_weights_are_equal() -> None:
-    assert MagnitudeMask().order(torch.tensor([[1.0, -1, 1], [0, 2, -1]])).tolist() == [3, 0, 1, 2, 5, 4]
+    weight = torch.tensor([[1.0, -1, 1], [0, 2, -1]])
+    taken = [sorted(MagnitudeMask().gone(weight, count).tolist()) for count in range(7)]
+    assert taken == [[], [3], [0, 3], [0, 1, 3], [0, 1, 2, 3], [0, 1, 2, 3, 5], [0, 1, 2, 3, 4, 5]]

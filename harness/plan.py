@@ -122,12 +122,12 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
-    prints: dict[tuple[str, int], dict[str, str]] = {}
-    for p in grid.parts:  # parts of one suite may differ in their watermark domains
-        prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     winners = store.winners()
     done = (record["spec"] for record in winners.values() if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
+    prints: dict[tuple[str, int], dict[str, str]] = {}
+    for p in grid.parts:  # parts of one suite may differ in their watermark domains
+        prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     cells = tuple(expand(grid, prints, hashes, given))
     return Plan(cells, winners, _stale(cells, winners))
 

@@ -13,8 +13,7 @@ The params below are ours, against that, and no part of MAP's description, hence
   shares of the neighbours;
 * `far` leaves only what f_s reads as meant and what lies outside of the source, as far as f_s's BatchNorms can tell:
   a net cannot leave a domain that it cannot tell from its own;
-* `guard` moves half of the source's pictures some way towards their other look, and holds f_t to f_s there too, so that
-  what is given up begins farther out than the generated pictures do: the real source does not lie on top of them.
+* `guard` is sf_map.py's, and moves a source's picture towards its own other look.
 """
 
 from __future__ import annotations
@@ -52,10 +51,6 @@ class DFMap(Distilled):
             0.0, "share of generated source pictures that a neighbour has to lie farther out than, and be read by f_s",
             "ours; 0: as described, every neighbour counts", later=True,
         )  # fmt: skip
-        guard: float = param(
-            0.0, "with looks: largest part of the way there that a source picture is moved", "ours; 0: as described",
-            later=True,
-        )  # fmt: skip
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)
@@ -70,7 +65,7 @@ class DFMap(Distilled):
                 raise MethodError(f"{self.name}[far] is undefined on a backbone without BatchNorm: leave it out")
             images, _ = access.inputs["source-generator"].draw(DRAWS, generator=access.generator)
             x = images.float() / 255
-            x = self._guarded(x, self._another(x)) if self.looks else x
+            x = self.guarded(x, self._another(x)) if self.looks else x
             seen = torch.cat([self._seen(from_pixels(part))[1] for part in x.split(CHUNK)])
             self.centre, self.width = seen.mean(0), seen.std(0) + FLAT
             self.edge = self._distance(seen).quantile(p.far)
@@ -79,7 +74,6 @@ class DFMap(Distilled):
         x_s, x_t, y_t = batch.x_s, batch.x_t, batch.y_t
         if self.looks:
             x_t, y_t = from_pixels(self._another(to_pixels(x_s))), batch.y_s
-            x_s = self._guarded(x_s, x_t)
         if self.params.far:
             logits, seen = self._seen(x_t)
             self.left = (logits.argmax(1) == y_t) & (self._distance(seen) > self.edge)
@@ -94,11 +88,6 @@ class DFMap(Distilled):
         if self.left is None:
             return super().target_gain(target)
         return super().target_gain(target[self.left]) if self.left.any() else 0 * target.sum()
-
-    def _guarded(self, x_s: Tensor, x_t: Tensor) -> Tensor:
-        """Half of the source pictures moved towards their other look by up to `guard` of the way."""
-        way = self.params.guard * torch.rand(len(x_s), 1, 1, 1, device=x_s.device)
-        return torch.lerp(x_s, x_t, way * torch.randint(2, way.shape, device=x_s.device))
 
     def _another(self, x: Tensor) -> Tensor:
         """Each picture (n,3,S,S) in 0..1 in one other look, by the shares."""

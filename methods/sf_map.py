@@ -7,10 +7,12 @@ L = CE(p_t(x_s'), y_s') - min(lambda CE(p_t(x_t), y^_t), alpha) is recalled (map
 generator, half fresh and half from its memory; y^_t are f_s's answers. The mask is sa_map.py's, params included.
 
 Generated images lie farther from the target than the source itself does, so the mask can tell them apart by less than
-what the source needs, and takes it away. Two params are ours, against that, and no part of MAP's description, hence 0.
+what the source needs, and takes it away. Three params are ours against that, no part of MAP's description, hence 0.
 `distill` holds f_t to f_s's logits on generated images.
 `hold` asks of the target no more than it says: how much a fixed lambda takes off differs so much from pair to pair that
 one setting leaves some targets as they were and breaks the source of others.
+`guard` blends half of the generated images with target images, so that f_t is held to f_s some of the way out too, and
+what it gives up begins farther out than the generated images do: the real source does not lie on top of them.
 """
 
 from __future__ import annotations
@@ -36,10 +38,22 @@ class Distilled(SAMap):
         hold: float = param(
             0.0, "nats of target CE, each sample's capped at alpha / lam, that lam is steered to", "ours"
         )
+        guard: float = param(
+            0.0, "largest part of the way to its x_t that a generated source image is moved; half of them are",
+            "ours; 0: as described", later=True,
+        )  # fmt: skip
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)
         self.pull = torch.tensor(self.params.lam, device=next(model.parameters()).device)
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return super().step(batch.replaced(x_s=self.guarded(batch.x_s, batch.x_t)) if self.params.guard else batch)
+
+    def guarded(self, x_s: Tensor, x_t: Tensor) -> Tensor:
+        """Half of x_s (n,3,S,S), each moved towards its x_t by up to `guard` of the way; the others as they are."""
+        way = self.params.guard * torch.rand(len(x_s), 1, 1, 1, device=x_s.device)
+        return torch.lerp(x_s, x_t, way * torch.randint(2, way.shape, device=x_s.device))
 
     def target_gain(self, target: Tensor) -> Tensor:
         """With `hold` h: lambda c, c being the mean capped CE; lambda grows while c < h and shrinks while c > h."""

@@ -17,6 +17,7 @@ def rows(variant: str, key: str, drop: float, removed: dict[str, float], **chang
     """The pairs of one cell, by target."""
     facts = {"method": variant.partition("[")[0], "variant": variant, "params": variant, "key": key, "role": "target"}
     facts |= {"score": "val", "control": False, "eligible": True, "source_drop": drop, "seconds": 20.0}
+    facts |= {"scenario": "labelled source, labelled target"}
     return [facts | {"target": t, "target_removed": r} | changed for t, r in removed.items()]
 
 
@@ -59,5 +60,14 @@ def test_an_incomplete_search_chooses_nothing(lacking: list[dict[str, Any]]) -> 
     ],
 )
 def test_the_rule(settings: dict[str, tuple[float, float]], chosen: str) -> None:
-    frame = pd.DataFrame([{"variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()])
-    assert choose(frame) == chosen
+    facts = [{"variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()]
+    assert choose(pd.DataFrame(facts).assign(scenario="labelled source, no target")) == chosen
+
+
+def test_the_bar_is_farther_off_where_no_real_source_is_seen() -> None:
+    frame = pd.DataFrame(
+        {"variant": ["a", "b", "c"], "source_drop": [0.01, 0.07, 0.09], "target_removed": [0.1, 0.5, 0.9]}
+    )
+    bars = dict.fromkeys(("labelled source, labelled target", "labelled source, no target"), "a")
+    bars |= dict.fromkeys(("no source, unlabelled target", "no source, no target"), "b")
+    assert {scenario: choose(frame.assign(scenario=scenario)) for scenario in bars} == bars

@@ -37,8 +37,8 @@ def test_every_grid_that_ships_expands_into_cells_that_can_run(name: str) -> Non
     assert [c.label for c in made if c.skip] == []
 
 
-def test_the_search_has_twelve_settings_for_every_method_and_leaves_test_unread() -> None:
-    made = cells("digits-mini-search")
+def test_the_searches_have_twelve_settings_for_every_method_and_leaves_test_unread() -> None:
+    made = cells("digits-mini-search") + cells("digits-mini-search-less-data")
     assert {name: len(found) for name, found in variants(made).items()} == dict.fromkeys(METHODS, 12)
     assert {cell.meta["score"] for cell in made} == {"val"}
 

@@ -119,6 +119,32 @@ def test_hold_is_its_formula() -> None:
         assert gain == pytest.approx(float(method.pull) * capped)
 
 
+class Watched(SFMap):
+    """Keeps the source images that the mask is trained on."""
+
+    kept: list[Tensor]
+
+    def source_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        self.kept.append(batch.x_s)
+        return super().source_loss(logits, batch)
+
+
+def test_guard_moves_half_of_the_source_some_way_to_the_target(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    there = {name: normalise(images) for name, (images, _) in parts.items()}
+    apart = there["target"].mean() - there["source"].mean()
+    for guard in (0.0, 0.8):
+        method = Watched(Watched.Params(guard=guard))
+        method.kept = []
+        train(method, f_s, {"source-generator": Draws(parts["source"])}, epochs=4)
+        way = (torch.cat(method.kept).mean() - there["source"].mean()) / apart
+        assert float(way) == pytest.approx(guard / 4, abs=0.06)  # half of them, by half of it on average
+    x_s, x_t = torch.zeros(400, 3, 2, 2), torch.ones(400, 3, 2, 2)
+    moved = method.guarded(x_s, x_t)
+    assert torch.equal(moved, moved[:, :1, :1, :1].expand_as(moved))  # each picture all over by the same
+    assert 150 < int((moved[:, 0, 0, 0] == 0).sum()) < 250
+    assert 0.7 < float(moved.max()) <= 0.8
+
+
 def test_sf_map_takes_the_target_and_spares_the_source(f_s: nn.Module, parts: Parts, train: Train) -> None:
     def accuracy(model: nn.Module, name: str) -> float:
         return float((logits(model, parts[name][0]).argmax(1) == parts[name][1]).float().mean())

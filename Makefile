@@ -5,6 +5,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Many containers set this, and then every process compiles torch's and Ray's Python anew, for seconds each time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test full clean
 
 # uv installs the whole stack, CUDA torch included, in under a minute where pip takes many. torchvision's wheel works

@@ -15,6 +15,7 @@ from methods.cuti_source_only import CUTISourceOnly
 from methods.df_map import DFMap
 from methods.images import normalise
 from methods.synthesis.neighbours import DiversityGenerator, Neighbourhood, SourceNeighbours, club_bound
+from tests.bench.neighbours import both
 
 Parts = dict[str, tuple[Tensor, Tensor]]
 Train = Callable[..., Fitted]
@@ -48,6 +49,13 @@ def test_neighbours_are_other_pictures_with_the_same_labels(levels: int, parts: 
     assert (made.float() - images.float()).abs().flatten(1).mean(1).min() > 5
     assert torch.equal(near.neighbours(images, labels, of(0))[0], made)
     assert not torch.equal(near.neighbours(images, labels, of(1))[0], made)  # fresh convolutions
+
+
+def test_convolutions_by_fourier_transforms_are_convolutions() -> None:
+    (wanted, _), (got, _) = both(3)
+    assert len(got) == 10  # pictures, four scales and shifts, noise
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_mix_is_the_share_of_the_styled_picture(parts: Parts) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.training import Fitted, logits
-from methods.synthesis.source_generator import EPS, Source, SourceGenerator, _closeness
+from methods.synthesis.source_generator import EPS, Source, SourceGenerator, _closeness, _doubled
 from suites import backbones
 
 Train = Callable[..., Fitted]
@@ -87,6 +88,15 @@ def test_a_checkpoint_draws_the_same_images(drawn: tuple[Source, dict[str, Tenso
 def test_pictures_have_the_size_that_was_asked_for(size: int) -> None:
     images, _ = SourceGenerator().blank(10, size).draw(4, torch.Generator())
     assert images.shape == (4, 3, size, size)
+
+
+def test_a_convolution_of_the_doubled_picture_is_one_of_the_single_one() -> None:
+    h, weight = torch.randn(2, 5, 7, 6, requires_grad=True), torch.randn(4, 5, 3, 3, requires_grad=True)
+    found = []
+    for made in (_doubled(h, weight), F.conv2d(F.interpolate(h, scale_factor=2), weight, padding=1)):
+        found.append((made, *torch.autograd.grad(made.square().sum(), (h, weight))))
+    for got, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_memory_lags_behind(drawn: tuple[Source, dict[str, Tensor]]) -> None:

@@ -1,10 +1,10 @@
-"""The scenario enforced: a method is served the train parts its `needs` declares, and nothing else.
+"""The scenario enforced: a method is served the train parts its `needs` declares, an attack its n images, and no more.
 
     .venv/bin/pytest tests/harness/test_access.py
 
 Where it declares `generated`, it is served what a synthesiser made, drawn anew every epoch; those images go the way of
-real ones: 8 bits, shuffled, moved, normalised. A guard against mistakes, not a sandbox. No val, attacker or test image
-passes through here.
+real ones: 8 bits, shuffled, moved, normalised. A guard against mistakes, not a sandbox. No val or test image passes
+through here, and of the attacker's part only to an attack (harness/attacking.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
-from methods import MethodError, UndeclaredError
+from methods import MethodError
 from methods.base import REAL, Batch, Method
 from methods.images import normalise, shifted
 from suites.schema import Recipe
@@ -25,12 +25,12 @@ from suites.schema import Recipe
 class DataAccess:
     """The `Access` handed to a method's setup, and the batches of its steps.
 
-    `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part; what is not
-    served from disk is absent. `inputs` maps the synthesisers that the method named to their trained modules, `count`
-    is how many images an epoch draws of a generated source: as many as f_s was trained on. Both domains are shuffled
-    independently, once an epoch, from `generator`'s own stream, and an epoch has min(n_source, n_target) // batch steps
-    (baselines.md A5). Where the recipe has a `shift`, every image served in a batch is moved by up to that many pixels,
-    by a draw of its own.
+    `parts` maps "source" and "target" to (images uint8 (n,3,S,S), labels int64 (n,)) of the TRAIN part (for an attack:
+    the target's ATTACKER part); what is not served from disk is absent. `inputs` maps the synthesisers that the method
+    named to their trained modules, `count` is how many images an epoch draws of a generated source: as many as f_s was
+    trained on. Both domains are shuffled independently, once an epoch, from `generator`'s own stream, and an epoch has
+    min(n_source, n_target) // batch steps (baselines.md A5). Where the recipe has a `shift`, every image served in a
+    batch is moved by up to that many pixels, by a draw of its own.
 
     `union` says how many of the target's images come from each of its domains, in their order. These are shuffled by
     themselves and take turns, so that each has its share of every batch; a union is as long as the smallest of them
@@ -68,10 +68,7 @@ class DataAccess:
 
     def _whole(self, domain: str) -> tuple[Tensor, Tensor | None]:
         if domain not in self._images:
-            raise UndeclaredError(
-                f"{self._method} asked for {domain} data, but declares needs = {self._needs.scenario!r}: "
-                "declare it in `needs` (and so change scenario) or do without"
-            )
+            raise self._needs.refusal(self._method, f"{domain} data")
         return normalise(self._images[domain]), self._labels.get(domain)
 
     def optimizer(

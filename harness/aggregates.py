@@ -1,7 +1,7 @@
 """What the MLflow mirror says, worked out of the records without MLflow: one `Mirrored` per run it should hold.
 
 One parent run for the run directory (counts), one run per setting of a method with the means over its seeds, one per
-unprotected model and, when asked for, one per cell. `harness.tracking` writes them.
+unprotected model, one per attack on either and, when asked for, one per cell. `harness.tracking` writes them.
 
     pytest tests/harness/test_tracking.py
 """
@@ -20,6 +20,7 @@ METRICS = (
     "source_before", "source_after", "target_before", "target_after", "source_drop", "target_drop",
     "target_matched", "target_decoded", "target_removed",
 )  # fmt: skip
+ATTACK_METRICS = ("target_attacked", "target_attacked_before", "target_scratch", "source_attacked", "target_removed")
 GROUP = ("kind", "suite", "split_seed", "score", "backbone", "variant", "start", "source")
 
 
@@ -59,6 +60,7 @@ def aggregate(read: list[dict[str, Any]], plan: dict[str, Any], sweep: str, per_
         if row["role"] == "target":
             rows.setdefault(row["key"], []).append(row)
     measured: dict[str, dict[str, float | None]] = {key: _measured(of) for key, of in rows.items()}
+    measured |= {row["key"]: {name: row[name] for name in ATTACK_METRICS} for row in built["attacks"].to_pylist()}
     for row in built["accuracy"].to_pylist():
         cell = cells[row["key"]]
         if (cell["kind"], cell["source"], cell["score"]) == ("train", row["domain"], row["part"]) and row["total"]:
@@ -66,7 +68,7 @@ def aggregate(read: list[dict[str, Any]], plan: dict[str, Any], sweep: str, per_
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for cell in cells.values():
         if cell["current"]:
-            groups.setdefault((*(cell[name] for name in GROUP), *(cell["targets"] or ())), []).append(cell)
+            groups.setdefault((*(cell[name] for name in GROUP), *_where(cell)), []).append(cell)
 
     runs = [_parent(list(cells.values()), plan, sweep)]
     curves = {record["uuid"]: record.get("curves") or {} for record in read}
@@ -108,10 +110,12 @@ def _run(group: list[dict[str, Any]], sweep: str, measured: dict[str, dict[str, 
     newest = max(group, key=lambda cell: cell["finished"])
     ok = [cell for cell in group if cell["status"] == "ok"]
     broken = [cell for cell in group if cell["status"] not in ("ok", "skipped")]
-    variant, targets = newest["variant"] or "f_s", "+".join(newest["targets"] or ())
-    pair = f"{newest['source']}:{targets}" if targets else newest["source"]
+    variant, targets = newest["variant"] or "f_s", newest["target"] or "+".join(newest["targets"] or ())
+    alone = newest["attack"] and not newest["parent"]  # it looks at no model: its target stands for its source
+    pair = f"{newest['source']}:{targets}" if targets and not alone else newest["source"]
+    title = newest["attack"] if alone else f"{newest['attack']} on {variant}" if newest["attack"] else variant
     metrics = {"n": float(len({cell["seed"] for cell in ok}))}
-    for name in (*METRICS, "seconds"):
+    for name in dict.fromkeys((*METRICS, *ATTACK_METRICS, "seconds")):
         values = [cell["seconds"] if name == "seconds" else measured.get(cell["key"], {}).get(name) for cell in ok]
         known = [value for value in values if value is not None]
         if known:
@@ -123,7 +127,8 @@ def _run(group: list[dict[str, Any]], sweep: str, measured: dict[str, dict[str, 
     if "source_drop" in metrics and metrics.get("target_drop", 0.0) > 0:
         metrics["st_d"] = metrics["source_drop"] / metrics["target_drop"]
     params = {"method": newest["method"] or "f_s", "variant": variant, "pair": pair, "targets": targets}
-    params |= {name: str(newest[name]) for name in (*GROUP, "scenario") if newest[name] not in (None, "")}
+    named = (*GROUP, "scenario", "attack", "n", "target")
+    params |= {name: str(newest[name]) for name in named if newest[name] not in (None, "")}
     params |= {f"method.{name}": str(value) for name, value in json.loads(newest["params"] or "{}").items()}
     tags = {
         "keys": ",".join(sorted(cell["key"] for cell in group)), "status": _text(_counts(group)),
@@ -133,12 +138,18 @@ def _run(group: list[dict[str, Any]], sweep: str, measured: dict[str, dict[str, 
         "error": "; ".join(f"seed {cell['seed']}: {cell['status']}: {cell['error']}" for cell in broken)[:2000],
     }  # fmt: skip
     return Mirrored(
-        identity="/".join([sweep, *(str(newest[name] or "") for name in GROUP), targets]),
-        name=f"{variant} {newest['backbone']} {pair}", started=min(cell["started"] for cell in group),
+        identity="/".join([sweep, *(str(newest[name] or "") for name in GROUP), *_where(newest)]),
+        name=f"{title} {newest['backbone']} {pair}", started=min(cell["started"] for cell in group),
         finished=newest["finished"], metrics=metrics, params=params, parent=sweep,
         tags={f"mapbench.{name}": value for name, value in tags.items() if value},
         status="FAILED" if broken else "FINISHED",
     )  # fmt: skip
+
+
+def _where(cell: dict[str, Any]) -> list[str]:
+    """The targets that a cell was asked to block, and for an attack what it is and which of them it is after."""
+    attacked = [cell["attack"], cell["target"]] if cell["kind"] == "attack" else []
+    return ["+".join(cell["targets"] or ()), *attacked]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -73,13 +73,15 @@ def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
 
 
 def run(
-    target: str, *, methods: Any = (), backbones: Any = (), pairs: Any = (), seeds: Any = (), extra_methods: Any = (),
-    **options: Any,
+    target: str, *, methods: Any = (), backbones: Any = (), pairs: Any = (), seeds: Any = (), attacks: Any = (),
+    extra_methods: Any = (), **options: Any,
 ) -> int:  # fmt: skip
     """Run a suite or grid file, or take it up where it stopped; returns the exit code (0, or 3 with failed cells).
 
-    Filters are what -m, -b, -p, -s take; the options are those of `Options`."""
-    filters = Filters(tuple(methods), tuple(backbones), tuple(pairs), tuple(map(str, seeds)), tuple(extra_methods))
+    Filters are what -m, -b, -p, -s, -a take; the options are those of `Options`."""
+    filters = Filters(
+        tuple(methods), tuple(backbones), tuple(pairs), tuple(map(str, seeds)), tuple(attacks), tuple(extra_methods)
+    )
     return execute(target, filters, Options(**options))
 
 

@@ -3,8 +3,9 @@
     mapbench list methods
 
 Discovery is by folder: every class in `methods/**.py`, in `--methods PATH`, or behind an entry point
-`mapbench.methods`, that subclasses `methods.base.Method` and has a name. A name taken twice is refused. A wrong command
-line is a UsageError; what a method's file gets wrong is a MethodError, which `mapbench check` shows as a failed check.
+`mapbench.methods`, that subclasses `methods.base.Method` (synthesisers and attacks do) and has a name. A name taken
+twice is refused. A wrong command line is a UsageError; what a method's file gets wrong is a MethodError, which
+`mapbench check` shows as a failed check.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from methods import MethodError
 
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"  # nothing that NAME[param=value,...], a shell or a file name would read otherwise
 START: dict[str, Any] = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
+# 200 is what the attacker's part of the embedded domains holds, and what `matched` and `decoded` are fitted on
+IMAGES: dict[str, Any] = {"name": "n", "type": "int", "choices": None, "optional": False, "default": 200}
+OURS = ("start", "n")  # the harness's own params: of methods, and of attacks
+NOUNS = {"protect": "method", "synth": "synthesiser", "attack": "attack"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Card:
     """A method as planning sees it; `params` holds name, type, choices, optional, default, meaning, source each."""
 
     name: str
-    kind: str  # the kind of its cells: protect | synth
+    kind: str  # the kind of its cells: protect | synth | attack
     version: int
     scenario: str
     target: str
@@ -49,6 +54,7 @@ class Card:
     inputs: tuple[str, ...]  # synthesisers it is served by
     beside: str  # the method whose cell it hangs on, or ""
     plain: bool
+    blind: bool  # an attack that looks at no model
     summary: str
     params: tuple[dict[str, Any], ...]
     file: str
@@ -59,7 +65,8 @@ class Card:
         """All params, defaults filled in and `given` ones checked and typed. UsageError names the wrong one.
 
         `fidelity` is no param that a method sees: it stands for a set of them, and each can be given beside it."""
-        known = {p["name"]: p for p in (*self.params, {**START, "default": self.start})}
+        ours = IMAGES if self.kind == "attack" else {**START, "default": self.start}
+        known = {p["name"]: p for p in (*self.params, ours)}
         values = {name: p["default"] for name, p in known.items()}
         followed, choices = given.get("fidelity", self.fidelity), [self.fidelity, *self.fidelities]
         if followed not in choices:
@@ -74,7 +81,10 @@ class Card:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
             values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
-        if (self.inputs or self.beside or self.kind == "synth") and values["start"] == "init":
+        if self.kind == "attack":
+            if values["n"] < 1:
+                raise UsageError(f"{where}: {self.name} needs an image at least, got n = {values['n']}")
+        elif (self.inputs or self.beside or self.kind == "synth") and values["start"] == "init":
             raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
 
@@ -134,22 +144,22 @@ def cards(extra: tuple[str, ...] = ()) -> dict[str, Card]:
     return found
 
 
-def find(name: str, known: dict[str, Card], where: str) -> Card:
-    """The card of a method, or UsageError with a did-you-mean."""
+def find(name: str, known: dict[str, Card], where: str, noun: str = "method") -> Card:
+    """The card of a method (or whatever `noun` calls it), or UsageError with a did-you-mean."""
     if name in known:
         return known[name]
     close = get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-    raise UsageError(f"{where}: unknown method {name!r}: {hint}")
+    raise UsageError(f"{where}: unknown {noun} {name!r}: {hint}")
 
 
 def load(card: Card, params: dict[str, Any]) -> Any:
-    """The method itself, ready for setup; imports torch. `start` is the harness's own param."""
+    """The method itself, ready for setup; imports torch. `start` and `n` are the harness's own params."""
     source = Path(card.file).read_bytes()
     if hashlib.sha256(source).hexdigest() != card.sha256:
         raise UsageError(f"{card.file} changed since the run was planned: run the same command again")
     cls = next(c for c in _classes(card.file) if c.__qualname__ == card.qualname)
-    return cls(cls.Params(**{k: v for k, v in params.items() if k != "start"}))
+    return cls(cls.Params(**{k: v for k, v in params.items() if k not in OURS}))
 
 
 def _files(extra: tuple[str, ...]) -> list[Path]:
@@ -237,35 +247,46 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
         {**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata}
         for f in fields(cls.Params)
     )
-    from methods.synthesis import Synthesiser
-
     return Card(
-        name=cls.name, kind="synth" if issubclass(cls, Synthesiser) else "protect", version=cls.version,
+        name=cls.name, kind=_cells(cls), version=cls.version,
         scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source, control=cls.control,
         fidelity=cls.fidelity, fidelities={name: dict(own) for name, own in cls.fidelities.items()}, start=cls.start,
         smallest_tap=cls.smallest_tap, inputs=cls.inputs, beside=cls.beside, plain=cls.plain,
-        summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0], params=params,
-        file=str(path), sha256=digest, qualname=cls.__qualname__,
+        blind=getattr(cls, "blind", False), params=params, file=str(path), sha256=digest, qualname=cls.__qualname__,
+        summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0],
     )  # fmt: skip
+
+
+def _cells(cls: Any) -> str:
+    """The kind of a class's cells."""
+    from methods.attacks import Attack
+    from methods.synthesis import Synthesiser
+
+    return "attack" if issubclass(cls, Attack) else "synth" if issubclass(cls, Synthesiser) else "protect"
 
 
 def _declared(cls: Any, where: str) -> None:
     """MethodError for the first thing a class declares that the contract (methods/base.py) does not allow."""
+    from methods.attacks import AttackNeeds
     from methods.base import Needs, Supply
-    from methods.synthesis import Synthesiser
+
+    kind = _cells(cls)
 
     def must(holds: Any, what: str) -> None:
         if not holds:
             raise MethodError(f"{where}: {cls.__qualname__}.{what}")
 
-    must(isinstance(cls.name, str) and re.fullmatch(NAME, cls.name),
+    must(isinstance(cls.name, str) and re.fullmatch(rf"{NAME}(\+{NAME})*" if kind == "attack" else NAME, cls.name),
          f"name must be small letters and digits, joined by hyphens, got {cls.name!r}")  # fmt: skip
     must(type(cls.version) is int and cls.version > 0, f"version must be a whole number from 1, got {cls.version!r}")
     must(isinstance(cls.needs, Needs) and {cls.needs.source, cls.needs.target} <= set(get_args(Supply)),
          f"needs must be Needs(source=..., target=...), each one of {', '.join(get_args(Supply))}, got {cls.needs!r}",
     )  # fmt: skip
+    allowed = [AttackNeeds(target="labelled"), AttackNeeds(target="unlabelled")]  # the rest is the owner's
+    must(kind != "attack" or cls.needs in allowed,
+         f"needs must be {' or '.join(map(repr, allowed))}, an attack has nothing else; got {cls.needs!r}")  # fmt: skip
     must(cls.start in START["choices"], f"start must be one of source, init, got {cls.start!r}")
-    must(cls.plain or cls.control or issubclass(cls, Synthesiser),
+    must(cls.plain or cls.control or kind == "synth",
          "plain = False is for controls only: protect the net as it is")  # fmt: skip
     must(isinstance(cls.inputs, tuple) and all(isinstance(name, str) for name in cls.inputs),
          f"inputs must be a tuple of synthesisers' names, got {cls.inputs!r}")  # fmt: skip
@@ -275,7 +296,7 @@ def _declared(cls: Any, where: str) -> None:
     for f in fields(cls.Params):
         must(f.metadata.get("meaning") and f.metadata.get("source"),
              f"Params.{f.name} must say its default, meaning and the source of its default: use param()")  # fmt: skip
-        must(f.name not in ("start", "fidelity"), f"Params.{f.name} is the harness's own param: choose another name")
+        must(f.name not in OURS, f"Params.{f.name} is the harness's own param: choose another name")
     for name, own in cls.fidelities.items():
         unknown = ", ".join(own.keys() - {f.name for f in fields(cls.Params)})
         must(name != cls.fidelity and own and not unknown,

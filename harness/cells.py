@@ -55,4 +55,8 @@ class Cell:
     @property
     def label(self) -> str:
         m = self.meta
-        return f"{m['variant'] or 'f_s'} {m['backbone']} {pair_name(m)} s{m['seed']}"
+        what, pair = m["variant"] or "f_s", pair_name(m)
+        if attack := m.get("attack"):
+            what = f"{attack} on {what}" if m["parent"] else attack
+            pair = f"{m['source']}:{m['target']}" if m["parent"] else m["target"]
+        return f"{what} {m['backbone']} {pair} s{m['seed']}"

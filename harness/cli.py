@@ -26,6 +26,7 @@ FILTERS = (
         "-p", "--pair", "pairs", multiple=True, metavar="SRC:TGT", help="Pair; a union as src:a+b, or src:* for all."
     ),
     click.option("-s", "--seed", "seeds", multiple=True, metavar="0-2", help="Seeds: 0, 0,1,2 or 0-4."),
+    click.option("-a", "--attack", "attacks", multiple=True, metavar="NAME[n=50]", help="Attack; `none` for none."),
 )
 METHODS = click.option(
     "--methods", "extra_methods", multiple=True, metavar="PATH", help="Your methods: file or folder."
@@ -87,7 +88,9 @@ def _asked(typed: dict[str, Any]) -> tuple[Any, Any]:
     from harness.grid import Filters
 
     what = {
-        name: typed.pop(name) for name in ("methods", "backbones", "pairs", "seeds", "extra_methods") if name in typed
+        name: typed.pop(name)
+        for name in ("methods", "backbones", "pairs", "seeds", "attacks", "extra_methods")
+        if name in typed
     }
     if "no_mlflow" in typed:
         typed["mlflow"] = not typed.pop("no_mlflow")

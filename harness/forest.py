@@ -1,4 +1,4 @@
-"""Expands a grid into its forest of cells: source models, what is synthesised from them, and what is protected.
+"""Expands a grid into its forest of cells: source models, what is synthesised from them, protected, and attacked.
 
     mapbench plan digits-mini
 
@@ -16,12 +16,23 @@ from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell
 from harness.grid import Grid, Part, Variant
 from suites import backbones
 
+# what every cell of one place has in its spec, whatever it hangs on
+PLACE = (
+    "key_version", "protocol", "suite", "split_seed", "domains", "classes", "image_size", "backbone", "precision",
+    "score",
+)  # fmt: skip
+ATTACK_COST = 0.1  # of an attack that trains nothing, in trainings of f_s: mostly scoring, 1 s where f_s takes 10
 SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
 
 
 def imagenet(grid: Grid, given: bool = False) -> list[str]:
-    """The backbones of a grid that begin with ImageNet weights, sorted; where f_s is `given`, only methods do."""
-    begun = (p for p in grid.parts if not given or any(v.params["start"] == "init" for v in p.variants))
+    """The backbones of a grid that begin with ImageNet weights, sorted; where f_s is `given`, some methods and attacks
+    still do."""
+
+    def begins(part: Part) -> bool:
+        return any(v.params["start"] == "init" for v in part.variants) or any(a.card.blind for a in part.attacks)
+
+    begun = (part for part in grid.parts if not given or begins(part))
     return sorted({b for part in begun for b in part.backbones if part.suite.recipes[b].init == "imagenet"})
 
 
@@ -45,11 +56,14 @@ def expand(
                 for seed in part.seeds:
                     train = _train(part, prints, hashes, backbone, source, seed, given)
                     cells.setdefault(train.key, train)
+                    asked = tuple(dict.fromkeys(t for s, targets in part.pairs if s == source for t in targets))
+                    _attacks(part, train, seed, asked, cells, hashes)
                     for v in part.variants:
                         free = v.card.target not in ("labelled", "unlabelled")  # real data (methods.base.REAL)
                         wanted = [()] if free else [t for s, t in part.pairs if s == source]
                         for targets in wanted:
-                            _protect(part, train, seed, v, targets, cells, hashes)
+                            cell = _protect(part, train, seed, v, targets, cells, hashes)
+                            _attacks(part, cell, seed, targets or asked, cells, hashes)
     return list(cells.values())
 
 
@@ -63,6 +77,21 @@ def _inputs(part: Part, train: Cell, seed: int, card: Card, cells: dict[str, Cel
         cell = _synth(part, train, seed, synthesiser, params, _inputs(part, train, seed, synthesiser, cells))
         made.append(cells.setdefault(cell.key, cell))
     return made
+
+
+def _attacks(
+    part: Part, above: Cell, seed: int, targets: tuple[str, ...], cells: dict[str, Cell], weights: dict[str, str]
+) -> None:
+    """Adds every attack on the model of `above`, one cell per target; below f_s also those that look at no model."""
+    for attack in part.attacks if not above.skip else ():
+        for target in targets:
+            if not attack.card.blind:
+                cell = _attack(part, above, seed, attack, target)
+            elif above.meta["kind"] == "train":
+                cell = _blind(part, above, seed, attack, target, weights)
+            else:
+                continue
+            cells.setdefault(cell.key, cell)
 
 
 def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) -> float:
@@ -155,3 +184,39 @@ def _protect(
     if v.tuned and not held.meta["tuned"]:
         cells[cell.key] = replace(held, meta={**held.meta, "tuned": True})
     return cells[cell.key]
+
+
+def _attack(part: Part, above: Cell, seed: int, attack: Variant, target: str) -> Cell:
+    card, suite, backbone = attack.card, part.suite, above.spec["backbone"]
+    recipe = suite.recipes[backbone].train
+    spec = {
+        **above.spec, "kind": "attack", "seed": seed, "recipe": recipe.model_dump(), "attack": card.name,
+        "attack_version": card.version, "attack_params": card.keyed(attack.params), "target": target,
+        "parent": above.key, "inputs": [],
+    }  # fmt: skip
+    meta = {
+        **above.meta, "kind": "attack", "seed": seed, "parent": above.key, "inputs": [], "attack": attack.name,
+        "n": attack.params["n"], "target": target,
+    }  # fmt: skip
+    cost = ATTACK_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    skip = None
+    if above.meta["kind"] == "protect" and not above.method["plain"]:
+        skip = f"{above.meta['method']} leaves no plain network, which is what attacks are written for"
+    return Cell(spec, meta, asdict(card), above.suite, cost, part.timeout, skip=skip)
+
+
+def _blind(part: Part, train: Cell, seed: int, attack: Variant, target: str, weights: dict[str, str]) -> Cell:
+    """An attack that hangs on no model, so that all sources and methods share it: its source is its target."""
+    card, suite, backbone = attack.card, part.suite, train.spec["backbone"]
+    recipe = suite.recipes[backbone].train
+    spec = {
+        **{name: train.spec[name] for name in PLACE}, "kind": "attack", "seed": seed, "recipe": recipe.model_dump(),
+        "init": _init(part, backbone, weights), "attack": card.name, "attack_version": card.version,
+        "attack_params": card.keyed(attack.params), "target": target, "parent": None,
+    }  # fmt: skip
+    meta = {
+        **train.meta, "kind": "attack", "seed": seed, "backbone": backbone, "source": target, "attack": attack.name,
+        "n": attack.params["n"], "target": target,
+    }  # fmt: skip
+    cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+    return Cell(spec, meta, asdict(card), train.suite, cost, part.timeout)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from harness import UsageError
-from harness.cards import Card, cards, find
+from harness.cards import NOUNS, Card, cards, find
 from suites import SuiteError, backbones, schema
 from suites import pairs as pairing
 from suites.domains import watermarks
@@ -32,6 +32,7 @@ class GridPart(schema.Strict):
     backbones: list[str] | None = None
     pairs: str | list[str] | None = None
     seeds: list[int] | None = None
+    attacks: list[str] | None = None  # []: none
     split_seed: int | None = None
     score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
     timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take
@@ -47,18 +48,19 @@ class GridFile(schema.Strict):
 
 @dataclass(frozen=True)
 class Filters:
-    """-m/-b/-p/-s as typed; empty means the grid's own. What is named here need not be in the grid."""
+    """-m/-b/-p/-s/-a as typed; empty means the grid's own. What is named here need not be in the grid."""
 
     methods: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
     extra_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A method with all its params; `name` carries those that differ from the defaults."""
+    """A method or an attack with all its params; `name` carries those that differ from the defaults."""
 
     card: Card
     params: dict[str, Any]
@@ -90,6 +92,7 @@ class Part:
     split_seed: int
     score: str
     timeout: float | None
+    attacks: tuple[Variant, ...]
     synthesis: dict[str, tuple[Card, dict[str, Any]]]  # every synthesiser, with the suite's params
 
 
@@ -155,6 +158,12 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
         lambda name: _backbone(suite, name),
         filters.backbones or part.backbones or suite.grid.backbones,
     )
+    listed = suite.grid.attacks if part.attacks is None else part.attacks
+    said = "command line" if filters.attacks else where
+    attacks = collect(
+        lambda text: variant(text, known, suite, said, "attack"),
+        () if filters.attacks == ("none",) else filters.attacks or listed,
+    )
     asked = filters.pairs or part.pairs or suite.grid.pairs
     families = collect(
         lambda text: pairing.read(text, suite.domains, suite.suite), [asked] if isinstance(asked, str) else asked
@@ -173,19 +182,27 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
     return Part(
         suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(pairs),
         tuple(dict.fromkeys(s for group in seeds for s in group)),
-        suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout, synthesis,
+        suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout,
+        tuple({a.name: a for a in attacks}.values()), synthesis,
     )  # fmt: skip
 
 
-def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str) -> Variant:
-    """`NAME`, `NAME[param=value,...]` or `NAME[tuned]` as a method with all its params."""
+def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str, kind: str = "protect") -> Variant:
+    """`NAME`, `NAME[param=value,...]` or `NAME[tuned]` as a method, or as an attack, with all its params."""
+    noun = NOUNS[kind]
     match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text.strip())
     if not match:
-        raise UsageError(f"{where}: cannot read method {text!r}: write NAME or NAME[param=value,...]")
-    card = find(match[1].strip(), known, where)
-    if card.kind != "protect":
+        raise UsageError(f"{where}: cannot read {noun} {text!r}: write NAME or NAME[param=value,...]")
+    name = match[1].strip()
+    card = known.get(name) or find(name, {n: c for n, c in known.items() if c.kind == kind}, where, noun)
+    if card.kind != kind:
         users = ", ".join(sorted(c.name for c in known.values() if card.name in c.inputs))
-        raise UsageError(f"{where}: {card.name} is a synthesiser, not a method; used by {users or 'no method here'}")
+        use = {
+            "protect": "ask for it with -m or under `methods:`",
+            "synth": f"used by {users or 'no method here'}",
+            "attack": "ask for it with -a or under `attacks:`",
+        }
+        raise UsageError(f"{where}: {name} is {_a(NOUNS[card.kind])}, not {_a(noun)}; {use[card.kind]}")
     if (match[2] or "").strip() == "tuned":
         if card.name not in suite.tuned:
             raise UsageError(f"{where}: {suite.suite} lists no tuned settings for {card.name}")
@@ -250,6 +267,10 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 def _synthesiser(card: Card, suite: schema.Suite) -> tuple[str, tuple[Card, dict[str, Any]]]:
     return card.name, (card, card.check(suite.synthesis.get(card.name, {}), f"{suite.suite}.yaml, synthesis"))
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _text(value: Any) -> str:

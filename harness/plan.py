@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import source_model
+from harness import UsageError, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
@@ -66,24 +66,28 @@ class Plan:
         found: dict[str, int] = {}
         for cell in self.by_status["done"]:
             ran = self.winners[cell.key]["environment"].get("method_sha256")
-            if cell.meta["method"] and ran not in (None, cell.method["sha256"]):
-                found[cell.meta["method"]] = found.get(cell.meta["method"], 0) + 1
+            if cell.meta["kind"] != "train" and ran not in (None, cell.method["sha256"]):
+                found[cell.method["name"]] = found.get(cell.method["name"], 0) + 1
         return found
 
     def seconds_left(self, slots: int, retry: bool = False) -> float | None:
         """Expected wall time from the seconds per GFLOP of past cells of the same backbone and method; None if none."""
+
+        def groups(cell: Cell) -> tuple[tuple[Any, ...], ...]:
+            kind, backbone = cell.meta["kind"], cell.meta["backbone"]
+            return (kind, backbone, cell.method["name"]), (kind, backbone), (kind,), ()
+
         paid: dict[tuple[Any, ...], list[float]] = {}
         for cell in self.cells:
             record = self.winners.get(cell.key)
             if record and record["status"] == "ok":
-                for group in ((cell.meta["backbone"], cell.meta["method"]), (cell.meta["backbone"],), ()):
+                for group in groups(cell):
                     paid.setdefault(group, []).append(record["seconds"] / cell.cost)
         if not paid:
             return None
 
         def rate(cell: Cell) -> float:
-            groups = ((cell.meta["backbone"], cell.meta["method"]), (cell.meta["backbone"],), ())
-            return next(sum(paid[g]) / len(paid[g]) for g in groups if g in paid)
+            return next(sum(paid[g]) / len(paid[g]) for g in groups(cell) if g in paid)
 
         return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
 
@@ -128,8 +132,23 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     prints: dict[tuple[str, int], dict[str, str]] = {}
     for p in grid.parts:  # parts of one suite may differ in their watermark domains
         prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
+    _enough(grid, data)
     cells = tuple(expand(grid, prints, hashes, given))
     return Plan(cells, winners, _stale(cells, winners))
+
+
+def _enough(grid: Grid, data: Path) -> None:
+    """UsageError where an attack is to have more images than the attacker's part of a target holds."""
+    errors: set[str] = set()
+    for part in grid.parts:
+        for target in {target for _, targets in part.pairs for target in targets} if part.attacks else ():
+            held = cache.manifest(part.suite, data, part.split_seed, target)["parts"]["attacker"]["count"]
+            for attack in part.attacks:
+                if attack.params["n"] > held:
+                    said = f"{attack.name}: the attacker's part of {target} holds {held} images"
+                    errors.add(f"{said}, not {attack.params['n']}: make n smaller")
+    if errors:
+        raise UsageError("\n".join(sorted(errors)))
 
 
 def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness import UsageError, api, environment, source_model
-from harness.cards import Card, cards
+from harness.cards import NOUNS, Card, cards
 from harness.cells import Cell
 from harness.forest import training_gflop
 from harness.grid import Filters, unfit
@@ -51,20 +51,22 @@ def _cell(
 ) -> Cell:
     """The cell a record stands for; UsageError when its method is gone or has moved on."""
     spec, meta = record["spec"], record["cell"]
-    card = known.get(meta["method"] or "continue")
+    attack = meta["kind"] == "attack"
+    card = known.get(spec["attack"] if attack else meta["method"] or "continue")
     if card is None:
-        raise UsageError(f"{label(meta)}: its method is not there: give its file with --methods")
-    if meta["method"] and card.version != spec["method_version"]:
         raise UsageError(
-            f"{label(meta)} is of version {spec['method_version']} of {card.name}, now {card.version}: use run"
+            f"{label(meta)}: its {NOUNS.get(meta['kind'], 'method')} is not there: give its file with --methods"
         )
+    version = spec.get("attack_version" if attack else "method_version", card.version)  # f_s has none
+    if card.version != version:
+        raise UsageError(f"{label(meta)} is of version {version} of {card.name}, now {card.version}: use run")
     suite = (
         schema.Suite(**definitions[spec["suite"]]) if spec["suite"] in definitions else schema.load_suite(spec["suite"])
     )
     suite = suite.model_copy(update={"domains": meta["domains"]})  # those it is scored on: watermark domains too
     epochs = spec["recipe"]["epochs"] if "recipe" in spec else 1  # a given f_s is read
     cost = training_gflop(spec["backbone"], spec["image_size"], epochs, 1 + bool(meta["targets"]))
-    skip = unfit(card, spec["backbone"], suite) if meta["method"] else None
+    skip = unfit(card, spec["backbone"], suite) if meta["method"] and not attack else None
     makers = [(winners.get(key) or {}).get("cell", {}).get("method") for key in spec.get("inputs", ())]
     if not set(makers) <= known.keys():
         raise UsageError(f"{label(meta)}: what makes its images is not there: give its file with --methods, or use run")

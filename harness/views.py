@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import UsageError, api, environment
-from harness.cards import cards
+from harness.cards import IMAGES, NOUNS, cards
 from harness.cells import Cell
 from harness.grid import Filters
 from harness.panel import duration
@@ -71,7 +71,7 @@ def _why(made: Plan, cell: Cell, status: str) -> str:
         return (
             f"{', '.join(made.stale[cell.key])} changed since they ran; they run anew, the old ones stay off the board"
         )
-    return cell.skip or "their source model failed; `mapbench retry` runs both again"
+    return cell.skip or "the model they begin with failed; `mapbench retry` runs both again"
 
 
 def status(directory: str, filters: Filters) -> dict[str, Any]:
@@ -178,17 +178,22 @@ def _filtered(store: Store, filters: Filters, score: str) -> Any:
     """The board of the chosen cells only."""
     from results import leaderboard, tables
 
-    cells, pairs = (tables.read(store.out, name).to_pandas() for name in ("cells", "pairs"))
-    cells = cells[[chosen(row, filters) for row in cells.to_dict("records")]]
+    found = {name: tables.read(store.out, name) for name in ("cells", "pairs", "attacks")}
+    wanted = [chosen(row, filters) for row in found["cells"].to_pylist()]
+    cells, pairs, attacks = (table.to_pandas() for table in found.values())
+    cells = cells[wanted]
     facts = store.plan() or {}
     facts["cells"] = [c for c in facts.get("cells", []) if chosen(c, filters)]
-    return leaderboard.assemble(cells, pairs[pairs.key.isin(cells.key)], facts, score, str(store.out))
+    pairs, attacks = (table[table.key.isin(cells.key)] for table in (pairs, attacks))
+    return leaderboard.assemble(cells, pairs, attacks, facts, score, str(store.out))
 
 
 def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Rows for `mapbench list`."""
     if what == "methods":
-        return [asdict(c) for c in sorted(cards(extra_methods).values(), key=lambda c: (c.kind, c.control, c.name))]
+        order = list(NOUNS)
+        found = cards(extra_methods).values()
+        return [asdict(c) for c in sorted(found, key=lambda c: (order.index(c.kind), c.control, c.name))]
     if what == "backbones":
         return [
             {
@@ -220,13 +225,15 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
         return "\n".join([cost, *(f"{r['name']:<10}{r['stride']:>3}{r['gflop64']:>7.3f}  {r['source']}" for r in rows)])
     lines = []
     for r in rows:
-        aside = " (control)" if r["control"] else " (synthesiser)" if r["kind"] == "synth" else ""
+        aside = " (control)" if r["control"] else {"synth": " (synthesiser)", "attack": " (attack)"}.get(r["kind"], "")
         form = "; not a plain network: its checkpoint has a shape of its own" if r["control"] and not r["plain"] else ""
         only = " only" if r["fidelity"] == "as-described" and not r["fidelities"] else ""
         lines += [
             f"{r['name']}{aside}",
             f"    {r['summary']}",
-            f"    {r['scenario']}; {r['fidelity']}{only}; starts from {r['start']}{form}",
+            f"    n={IMAGES['default']} {r['target']} images of a target{', and no model' if r['blind'] else ''}"
+            if r["kind"] == "attack"
+            else f"    {r['scenario']}; {r['fidelity']}{only}; starts from {r['start']}{form}",
         ]
         for name, own in r["fidelities"].items():
             sets = ", ".join(f"{k}={v}" for k, v in own.items())
@@ -250,25 +257,31 @@ def opened(directory: str) -> Store:
 
 
 def chosen(cell: dict[str, Any], filters: Filters) -> bool:
-    """Whether a cell passes the filters. -m matches a method or a variant; a train cell passes for its source, a cell
-    with a union for each pair of its source with a part of it."""
+    """Whether a cell passes the filters. -m matches a method or a variant, -a an attack with or without its params; a
+    train cell passes for its source, a cell with a union for each pair of its source with a part of it."""
     from harness.grid import seeds_of
 
-    protect = cell["kind"] == "protect"
-    method = not protect or not filters.methods or {cell["method"], cell["variant"]} & set(filters.methods)
-    targets = set(cell["targets"])
-    wanted = not filters.pairs or any(
-        cell["source"] == source and (not targets or set(asked) <= targets)
-        for text in filters.pairs
-        for source, asked in _pairs(text, cell)
-    )
+    kind = cell["kind"]
+    named = cell["method"] if kind in ("protect", "attack") else None
+    attack = {cell["attack"], cell["attack"].split("[")[0]} if kind == "attack" else set()
     seeds = {s for text in filters.seeds for s in seeds_of(text)}
     return bool(
-        method
-        and wanted
+        (not named or not filters.methods or {named, cell["variant"]} & set(filters.methods))
+        and (not attack or not filters.attacks or attack & set(filters.attacks))
+        and (not filters.pairs or any(_of_pair(cell, pair) for pair in filters.pairs))
         and (not filters.backbones or cell["backbone"] in filters.backbones)
         and (not seeds or cell["seed"] in seeds)
     )
+
+
+def _of_pair(cell: dict[str, Any], text: str) -> bool:
+    return any(_is(cell, source, set(asked)) for source, asked in _pairs(text, cell))
+
+
+def _is(cell: dict[str, Any], source: str, asked: set[str]) -> bool:
+    if cell["kind"] == "attack":  # one that looks at no model has no source
+        return cell["target"] in asked and (not cell["parent"] or cell["source"] == source)
+    return cell["source"] == source and (not cell["targets"] or asked <= set(cell["targets"]))
 
 
 def _pairs(text: str, cell: dict[str, Any]) -> list[pairs.Pair]:

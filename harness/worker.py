@@ -23,14 +23,14 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, environment, quality, source_model
+from harness import UsageError, attacking, environment, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
 from harness.executors import is_oom, is_sticky
 from harness.scoring import parquet, part_of, score
 from harness.training import Diverged, Fitted, fit
-from methods.base import REAL
+from methods.base import REAL, Method
 from results import records
 from suites import backbones, cache, schema
 from suites.backbones import weights
@@ -81,17 +81,16 @@ def _attempt(
     spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
     suite = schema.Suite(**payload["suite"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train = spec["kind"] == "train"
-    given = train and "source_model" in spec  # the user's own f_s: read, not trained
+    given = spec["kind"] == "train" and "source_model" in spec  # the user's own f_s: read, not trained
     model = backbones.build(
         spec["backbone"], spec["classes"], spec["image_size"],
         0 if given else stable_seed("init", spec["backbone"], spec["seed"]),
     )  # fmt: skip
     if given:
         source_model.load(model, Path(context["source_model"]), spec)
-    elif not train and spec["params"]["start"] == "source":
-        state, above = _trained(out, spec["parent"])
-        record["parent_checkpoint"] = above["checkpoint_sha256"]
+    elif (above := _starts_from(spec)) is not None:
+        state, winner = _trained(out, above)
+        record["parent_checkpoint"] = winner["checkpoint_sha256"]
         model.load_state_dict(state)
     elif spec["init"] != "random":
         weights.load(model, spec["backbone"], Path(context["weights"]), spec["init"].removeprefix("imagenet:"))
@@ -109,7 +108,8 @@ def _attempt(
         record["accuracy"], table = score(fitted.model, data, suite, spec, device)
         record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
     blob = checkpoint(fitted.model)
-    record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
+    if spec["kind"] != "attack":  # nothing hangs on it, and its parent and a second give it again
+        record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
     record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
 
 
@@ -120,21 +120,19 @@ def _learn(
     """Trains `model` by the cell's method on what the method may see; notes in `record` which inputs it had."""
     spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
     suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
-    train = spec["kind"] == "train"
-    method = load(card_of(payload["method"]), {} if train else spec["params"])
-    parts, pieces = {}, []
-    if method.needs.source in REAL:
-        parts["source"] = part_of(data, suite, spec, spec["source"], "train", device)
-    if not train and spec["targets"]:  # a method that needs no target has none
-        pieces = [part_of(data, suite, spec, d, "train", device) for d in spec["targets"]]
-        parts["target"] = torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+    attack = spec["kind"] == "attack"
+    given = {} if spec["kind"] == "train" else spec["attack_params" if attack else "params"]
+    method = load(card_of(payload["method"]), given)
+    parts, union = _parts(method, data, suite, spec, device)
     inputs, record["input_checkpoints"], flags = _inputs(out, payload, device)
+    home = spec["target"] if attack else spec["source"]
     # The same stream for every method on one pair and seed: differences between methods are then paired.
-    seed = stable_seed(spec["kind"], spec["source"], spec.get("targets", []), spec["seed"])
+    seed = stable_seed(spec["kind"], home, [] if attack else spec.get("targets", []), spec["seed"])
     torch.manual_seed(seed)
     # how many images f_s was trained on: whoever has the model may know that much
-    count = cache.manifest(suite, data, spec["split_seed"], spec["source"])["parts"]["train"]["count"]
-    union = [len(images) for images, _ in pieces]
+    count = cache.manifest(suite, data, spec["split_seed"], home)["parts"]["train"]["count"]
+    if attack:
+        recipe = attacking.budget(recipe, given["n"], count)
     access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union)
     with redirect_stdout(log), redirect_stderr(log):
         fitted, last = None, 0.0
@@ -148,6 +146,29 @@ def _learn(
                 yield {"type": "progress", **event}
     assert fitted is not None
     return replace(fitted, flags=[*flags, *fitted.flags])
+
+
+def _starts_from(spec: dict[str, Any]) -> str | None:
+    """The key of the model that a cell begins with; None: it begins with the initial weights."""
+    if spec["kind"] == "attack":
+        return spec["parent"]
+    return spec["parent"] if spec["kind"] != "train" and spec["params"]["start"] == "source" else None
+
+
+def _parts(
+    method: Method, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device
+) -> tuple[dict[str, tuple[Tensor, Tensor]], list[int]]:
+    """What a cell trains on: the train parts that its method needs, and how many images of the target each domain of a
+    union has; an attack, its n images and nothing else."""
+    if spec["kind"] == "attack":
+        return {"target": attacking.images(data, suite, spec, device)}, []
+    parts, pieces = {}, []
+    if method.needs.source in REAL:
+        parts["source"] = part_of(data, suite, spec, spec["source"], "train", device)
+    if spec.get("targets"):  # a method that needs no target has none
+        pieces = [part_of(data, suite, spec, d, "train", device) for d in spec["targets"]]
+        parts["target"] = torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+    return parts, [len(images) for images, _ in pieces]
 
 
 def _inputs(

@@ -36,6 +36,13 @@ class Needs:
         real = [supply if supply in REAL else "no" for supply in (self.source, self.target)]
         return f"{real[0]} source, {real[1]} target"
 
+    def refusal(self, who: str, what: str) -> UndeclaredError:
+        """What `who` is told on reaching for data that is not declared."""
+        return UndeclaredError(
+            f"{who} asked for {what}, but declares needs = {self.scenario!r}: "
+            "declare it in `needs` (and so change scenario) or do without"
+        )
+
 
 def param(default: Any, meaning: str, source: str, later: bool = False) -> Any:
     """A field of a method's `Params`: its default, what it means, and where the default comes from.
@@ -60,10 +67,7 @@ class Batch:
         try:
             return self._parts[name]
         except KeyError:
-            raise UndeclaredError(
-                f"{self._method} asked for {name}, but declares needs = {self._needs.scenario!r}: "
-                "declare it in `needs` (and so change scenario) or do without"
-            ) from None
+            raise self._needs.refusal(self._method, name) from None
 
     def replaced(self, **parts: Tensor) -> Batch:
         """The same batch with parts of the method's own making in place of those it was served, or beside them."""

@@ -23,7 +23,9 @@ from results.errors import StoreError
 SCHEMA = 1
 STATUSES = ("ok", "failed", "timeout", "oom", "lost", "quarantined", "skipped")
 # A cell that differs from another in nothing but these is the same cell in another version (design 1).
-VERSION_FIELDS = ("key_version", "protocol", "method_version", "init", "recipe", "domains", "parent", "inputs")
+VERSION_FIELDS = (
+    "key_version", "protocol", "method_version", "attack_version", "init", "recipe", "domains", "parent", "inputs",
+)  # fmt: skip
 _KEY = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}")
 

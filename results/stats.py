@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.pairs import SETTING, TIE, by_rule, eligible, targets
+from results.pairs import SETTING, TIE, Pairs, by_rule, eligible, targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
                 "seconds": ran.loc[ran["status"] == "ok", "seconds"].mean(),
             }
             | _drops(mine)
-            | _removed(mine, counted)
+            | removed_against(mine, counted)
         )
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if not name.startswith("rank_")])
     # Where the search settled on the defaults, one set of cells is both headline rows: it stands in both tables, or
@@ -156,9 +156,9 @@ def _drops(mine: pd.DataFrame) -> dict[str, float]:
     """source_drop with its interval, its worst pair, target_drop and st_d, all sources weighing the same."""
     sources = _units(mine, "source_drop")
     estimate = _mean([values.mean() for values in sources])
-    low, high, df = _interval(estimate, sources, len(sources))
+    low, high, df = interval(estimate, sources, len(sources))
     target = _mean([values.mean() for values in _units(mine, "target_drop")])
-    worst = [_mean(mine["source_drop"].to_numpy()[places]) for places in _places(mine, "source", "target").values()]
+    worst = [_mean(mine["source_drop"].to_numpy()[places]) for places in places_of(mine, "source", "target").values()]
     return {
         "source_drop": estimate,
         "source_drop_low": low,
@@ -170,23 +170,27 @@ def _drops(mine: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _removed(mine: pd.DataFrame, eligible: set[tuple[str, str]]) -> dict[str, float]:
+def removed_against(
+    mine: pd.DataFrame, counted: Pairs, attackers: Mapping[str, tuple[str, str]] = ATTACKERS
+) -> dict[str, float]:
     """target_removed for each attacker over the eligible pairs, with its interval.
 
-    Per pair, A and B are means over seeds, B is then clipped at chance, and R = (A - B) / (A - 1/K); pairs weigh the
-    same. A is what argmax gets out of f_s, for every attacker: the knowledge there was to remove. The interval
-    linearises R around the means, dR = ((B - 1/K) dA - (A - 1/K) dB) / (A - 1/K)^2, on what each train cell adds to the
-    sum over its pairs; a pair with mean B below chance adds a constant 1.
+    `attackers` names the columns of each one's accuracy on f_s and on the protected net. Per pair, A and B are means
+    over seeds, B is then clipped at chance, and R = (A - B) / (A - 1/K); pairs weigh the same. A is what argmax gets
+    out of f_s, for every attacker: the knowledge there was to remove. The interval linearises R around the means,
+    dR = ((B - 1/K) dA - (A - 1/K) dB) / (A - 1/K)^2, on what each train cell adds to the sum over its pairs; a pair
+    with mean B below chance adds a constant 1.
     """
     pairs_used = 0
-    ratios: dict[str, list[float]] = {a: [] for a in ATTACKERS}
-    sides: dict[str, list[tuple[float, float, float, float]]] = {a: [] for a in ATTACKERS}
+    ratios: dict[str, list[float]] = {a: [] for a in attackers}
+    sides: dict[str, list[tuple[float, float, float, float]]] = {a: [] for a in attackers}
     # Per attacker and source: what each train cell adds to the sum of R, as a deviation from its mean.
-    changes: dict[str, dict[str, dict[int, float]]] = {a: {} for a in ATTACKERS}
-    varying: dict[str, set[str]] = {a: set() for a in ATTACKERS}
-    column = {name: mine[name].to_numpy() for name in {"seed", "classes", *itertools.chain(*ATTACKERS.values())}}
-    for pair, places in _places(mine, "source", "target").items():
-        if pair not in eligible:
+    changes: dict[str, dict[str, dict[int, float]]] = {a: {} for a in attackers}
+    varying: dict[str, set[str]] = {a: set() for a in attackers}
+    names = {"seed", "classes", "target_before_balanced", *itertools.chain(*attackers.values())}
+    column = {name: mine[name].to_numpy() for name in names}
+    for pair, places in places_of(mine, "source", "target").items():
+        if pair not in counted:
             continue
         source, chance = pair[0], 1 / column["classes"][places[0]]
         a, seeds = column["target_before_balanced"][places], column["seed"][places]
@@ -194,7 +198,7 @@ def _removed(mine: pd.DataFrame, eligible: set[tuple[str, str]]) -> dict[str, fl
         if not room > 0:  # nothing to remove here after all
             continue
         pairs_used += 1
-        for attacker, (before, after) in ATTACKERS.items():
+        for attacker, (before, after) in attackers.items():
             b = column[after][places]
             left = max(b.mean() - chance, 0.0)
             if math.isnan(left):
@@ -214,7 +218,7 @@ def _removed(mine: pd.DataFrame, eligible: set[tuple[str, str]]) -> dict[str, fl
         # A source whose pairs are all below chance cannot vary: it neither adds variance nor degrees of freedom.
         free = [s for s in changes[attacker] if s in varying[attacker]] or list(changes[attacker])
         strata = [np.array(list(changes[attacker][s].values())) for s in free]
-        low, high, df = _interval(estimate, strata, len(values))
+        low, high, df = interval(estimate, strata, len(values))
         numbers |= {
             f"target_removed_{attacker}": estimate,
             f"target_removed_{attacker}_low": low,
@@ -227,7 +231,7 @@ def _removed(mine: pd.DataFrame, eligible: set[tuple[str, str]]) -> dict[str, fl
     return numbers
 
 
-def _places(rows: pd.DataFrame, *names: str) -> dict[tuple[Any, ...], list[int]]:
+def places_of(rows: pd.DataFrame, *names: str) -> dict[tuple[Any, ...], list[int]]:
     """Row numbers by the values of some columns; a plain dict is ten times as fast as groupby on a board's few rows."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, value in enumerate(zip(*(rows[name] for name in names), strict=True)):
@@ -239,7 +243,7 @@ def _units(mine: pd.DataFrame, name: str) -> list[np.ndarray]:
     """For each source, one value per train cell: its mean over the targets."""
     values = mine[name].to_numpy()
     units: dict[str, list[float]] = {}
-    for (source, _), places in _places(mine, "source", "seed").items():
+    for (source, _), places in places_of(mine, "source", "seed").items():
         mean = _mean(values[places])
         if not math.isnan(mean):
             units.setdefault(source, []).append(mean)
@@ -252,7 +256,7 @@ def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(defined)) if defined else math.nan
 
 
-def _interval(estimate: float, strata: list[np.ndarray], weight: int) -> tuple[float, float, int]:
+def interval(estimate: float, strata: list[np.ndarray], weight: int) -> tuple[float, float, int]:
     """t-interval of (sum of the strata's means) / weight: low, high, degrees of freedom.
 
     Sources are fixed and their train cells replicate them, so variance is what varies within a source, pooled

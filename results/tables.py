@@ -6,6 +6,7 @@ cells      one row per key: its winning record (the first ok one, else the last 
 attempts   one row per record
 accuracy   one row per ok cell, domain and part
 pairs      one row per ok protect cell (with an ok parent) and other domain: before and after, joined
+attacks    one row per ok attack cell: its target before protection, after it, and after the attack, joined
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from results import pairs as asked_for
 from results.errors import StoreError
 from results.store import Store
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _WORD, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _WORDS = pa.list_(pa.string())
 
@@ -41,6 +43,7 @@ _CELL: list[tuple[str, pa.DataType]] = [
     ("device", _WORD), ("torch", _WORD), ("git_commit", _WORD), ("git_dirty", _BOOL), ("host", _WORD),
     ("method_sha256", _WORD), ("checkpoint", _WORD), ("predictions", _WORD), ("log", _WORD),
     ("quality", _WORD), ("picture", _WORD),  # of synth cells: JSON, and a file
+    ("attack", _WORD), ("n", _INT), ("target", _WORD),  # of attack cells; all else is the attacked model's
 ]  # fmt: skip
 _ENVIRONMENT = ("device", "torch", "git_commit", "git_dirty", "host", "method_sha256")  # from the record's environment
 _ACCURACY: list[tuple[str, pa.DataType]] = [
@@ -61,6 +64,18 @@ _PAIRS: list[tuple[str, pa.DataType]] = [
     ("target_matched_before", _FLOAT), ("target_matched", _FLOAT),
     ("target_decoded_before", _FLOAT), ("target_decoded", _FLOAT),
 ]  # fmt: skip
+# All accuracies are class-balanced. Null: there is no such cell, or the attack looks at no model.
+_ATTACKS: list[tuple[str, pa.DataType]] = [
+    *_PAIRS[: next(i for i, (name, _) in enumerate(_PAIRS) if name == "role")],
+    ("eligible", _BOOL), ("twin", _BOOL), ("seed", _INT), ("current", _BOOL), ("attack", _WORD), ("n", _INT),
+    ("target_before_balanced", _FLOAT), ("target_after_balanced", _FLOAT),  # of f_s and of the model, not attacked
+    ("target_attacked_before", _FLOAT), ("target_attacked", _FLOAT),  # of f_s and of the model, under this attack
+    ("target_scratch", _FLOAT),  # of a net that was trained on the same n images and nothing else
+    ("target_removed", _FLOAT),  # against this attacker
+    ("source_before_balanced", _FLOAT), ("source_after_balanced", _FLOAT), ("source_attacked", _FLOAT),
+]  # fmt: skip
+
+Parent = Callable[[Mapping[str, Any]], dict[str, Any] | None]  # the record that another was made from
 
 
 def _schema(columns: list[tuple[str, pa.DataType]]) -> pa.Schema:
@@ -72,18 +87,25 @@ SCHEMAS: dict[str, pa.Schema] = {
     "attempts": _schema([*_CELL, ("winner", _BOOL)]),  # winner: the record that stands for its key in `cells`
     "accuracy": _schema(_ACCURACY),
     "pairs": _schema(_PAIRS),
+    "attacks": _schema(_ATTACKS),
 }
 
 
 def build(all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None) -> dict[str, pa.Table]:
-    """The four tables, by name, from readable records and plan.json's content (for `eligible` and `twins`)."""
+    """The five tables, by name, from readable records and plan.json's content (for `eligible` and `twins`)."""
     chosen = records.winners(all_records)
     current = records.current(chosen)
+    by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in all_records:
+        by_key[record["key"]].append(record)
+    parent = partial(records.parent_of, by_key=by_key, chosen=chosen)
+    suites = (plan or {}).get("suites") or {}
     rows: dict[str, list[dict[str, Any]]] = {
         "cells": [{**_cell(record), "current": key in current} for key, record in chosen.items()],
         "attempts": [{**_cell(record), "winner": chosen[record["key"]] is record} for record in all_records],
         "accuracy": [{"key": key, **row} for key, r in chosen.items() if r["status"] == "ok" for row in r["accuracy"]],
-        "pairs": list(_pairs(all_records, chosen, current, plan)),
+        "pairs": list(_pairs(chosen, parent, current, suites)),
+        "attacks": list(_attacks(chosen, parent, current, suites)),
     }
     return {name: pa.Table.from_pylist(rows[name], schema) for name, schema in SCHEMAS.items()}
 
@@ -103,21 +125,14 @@ def _cell(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(
-    all_records: Sequence[dict[str, Any]],
     chosen: Mapping[str, dict[str, Any]],
+    parent: Parent,
     current: set[str],
-    plan: Mapping[str, Any] | None,
+    suites: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in all_records:
-        by_key[record["key"]].append(record)
-    suites = (plan or {}).get("suites") or {}
     for key, record in chosen.items():
-        if record["cell"]["kind"] != "protect" or record["status"] != "ok":
-            continue
-        parent = records.parent_of(record, by_key, chosen)
-        if parent is not None:
-            yield from _pairs_of(record, parent, key in current, suites.get(record["cell"]["suite"]) or {})
+        if record["cell"]["kind"] == "protect" and record["status"] == "ok" and (f_s := parent(record)) is not None:
+            yield from _pairs_of(record, f_s, key in current, suites.get(record["cell"]["suite"]) or {})
 
 
 def _pairs_of(
@@ -143,8 +158,7 @@ def _pairs_of(
             "split_seed": record["spec"].get("split_seed", 0),
             "target": target,
             "role": "target" if target in asked else "bystander",
-            "eligible": asked_for.frozen(suite, source, target),
-            "twin": asked_for.twin(suite, source, target),
+            **_marks(suite, source, target),
             "current": current,
             "source_before": _top1(before[source]),
             "source_after": _top1(after[source]),
@@ -163,6 +177,63 @@ def _pairs_of(
             "target_decoded_before": a["decoded"],
             "target_decoded": b["decoded"],
         }
+
+
+def _marks(suite: Mapping[str, Any], source: str, target: str) -> dict[str, bool | None]:
+    return {"eligible": asked_for.frozen(suite, source, target), "twin": asked_for.twin(suite, source, target)}
+
+
+def _attacks(
+    chosen: Mapping[str, dict[str, Any]],
+    parent: Parent,
+    current: set[str],
+    suites: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """The rows of `attacks`: each attack beside the same attack on f_s, and `from-scratch` on as many images."""
+    done = [key for key, r in chosen.items() if r["cell"]["kind"] == "attack" and r["status"] == "ok"]
+    on_f_s: dict[tuple[Any, ...], float | None] = {}
+    scratch: dict[tuple[Any, ...], float | None] = {}
+    for key in sorted(done, key=current.__contains__):  # current ones last: they stand
+        record, cell = chosen[key], chosen[key]["cell"]
+        above = parent(record)
+        if above is not None and above["cell"]["kind"] == "train":
+            on_f_s[above["key"], cell["attack"], cell["target"], cell["seed"]] = _balanced(record, cell["target"])
+        elif record["spec"]["attack"] == "from-scratch":
+            scratch[_place(record)] = _balanced(record, cell["target"])
+    for key in done:
+        record, model = chosen[key], parent(chosen[key])
+        cell, target = record["cell"], record["cell"]["target"]
+        f_s = model and (parent(model) or model)
+        row = {
+            **cell, "key": key, "split_seed": record["spec"].get("split_seed", 0), "current": key in current,
+            "target_attacked": _balanced(record, target), "target_scratch": scratch.get(_place(record)),
+        }  # fmt: skip
+        if model and f_s:
+            source, before, after = cell["source"], _balanced(f_s, target), row["target_attacked"]
+            row |= _marks(suites.get(cell["suite"]) or {}, source, target) | {
+                "target_before_balanced": before,
+                "target_after_balanced": _balanced(model, target),
+                "target_attacked_before": on_f_s.get((f_s["key"], cell["attack"], target, cell["seed"])),
+                "target_removed": None
+                if before is None or after is None
+                else metrics.target_removed(before, after, cell["classes"]),
+                "source_before_balanced": _balanced(f_s, source),
+                "source_after_balanced": _balanced(model, source),
+                "source_attacked": _balanced(record, source),
+            }
+        yield row
+
+
+def _place(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a net trained from scratch shares with the attacks that are read beside it. The spec's backbone: tables give
+    that of a given f_s a name of its own."""
+    spec, cell = record["spec"], record["cell"]
+    names = ("suite", "score", "seed", "n", "target")
+    return (spec.get("split_seed", 0), spec["backbone"], *(cell[name] for name in names))
+
+
+def _balanced(record: Mapping[str, Any], domain: str) -> float | None:
+    return _scores(record, record["cell"]["score"]).get(domain, {}).get("balanced")
 
 
 def _scores(record: Mapping[str, Any], part: str) -> dict[str, dict[str, Any]]:
@@ -192,8 +263,8 @@ def write(
 
 
 def read(out: Path, name: str) -> pa.Table:
-    """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all four are
-    rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
+    """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
+    are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
     """
     store = Store(out)
     if not (store.plan_path.is_file() or (out / "records").is_dir()):

@@ -73,6 +73,7 @@ class Grid(Strict):
     backbones: list[str] = Field(min_length=1)
     pairs: str | list[str] = Field(description="pairs or words for families of them, as suites/pairs.py reads them")
     seeds: list[int] = Field(min_length=1)
+    attacks: list[str] = Field([], description="NAME or NAME[param=value,...], on every model that is protected")
 
 
 class Suite(Strict):

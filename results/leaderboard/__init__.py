@@ -14,8 +14,9 @@ from results.leaderboard.board import Board, Gap, Group, assemble, is_defined, l
 from results.stats import SOURCE_BUDGET
 
 __all__ = [
-    "ATTACKERS", "COLUMNS", "INTERVALS", "MAP_SENTENCE", "Board", "Column", "Gap", "Group", "assemble", "display",
-    "is_defined", "legend", "load", "name_of", "number", "ordered", "references", "with_interval", "within_budget",
+    "ATTACKERS", "ATTACK_COLUMNS", "COLUMNS", "INTERVALS", "MAP_SENTENCE", "Board", "Column", "Gap", "Group", "Sheet",
+    "assemble", "display", "is_defined", "legend", "load", "name_of", "number", "ordered", "references", "sheets",
+    "with_interval", "within_budget",
 ]  # fmt: skip
 
 MAP_SENTENCE = "MAP: a re-implementation from the public description"
@@ -78,6 +79,26 @@ COLUMNS = (
     Column("failed", "failed", "cells that ended without a model"),
     Column("flags", "flags", "what a run said about itself"),
 )
+ATTACK_COLUMNS = (
+    Column("variant", "variant", "the model that is attacked"),
+    Column("attack", "attack", "what is done to it; `mapbench list methods` says how"),
+    Column("images", "images", "n: images of the target that the attacker has, none of them trained on or scored"),
+    Column(
+        "target_removed",
+        "removed",
+        "target_removed against this attacker: the share of what f_s knew of the target, above chance, that he does "
+        "not get; 1 is best, below 0 he has more than f_s gave away",
+    ),
+    Column("target_after", "target\nbefore", "class-balanced target accuracy of the protected model as it is"),
+    Column("target_attacked", "target\nattacked", "the same after the attack"),
+    Column("target_attacked_before", "f_s\nattacked", "the same attack on f_s, which nobody protected"),
+    Column("target_scratch", "from\nscratch", "a net trained on the same images alone, by who holds no model"),
+    Column("target_gain", "gain", "attacked - from scratch: what holding the model is worth; 0 or less is protection"),
+    Column("source_attacked", "source\nattacked", "class-balanced source accuracy after the attack"),
+    Column("n", "n", "seeds / train cells (source x seed); the train cell is the unit of the intervals"),
+    Column("pairs", "pairs", "eligible pairs with all their seeds / eligible pairs asked for"),
+    Column("failed", "failed", "attacks that ended without a model"),
+)
 INTERVALS = "half a 95 % t-interval over train cells with the pairs held fixed; one train cell has none."
 
 
@@ -136,7 +157,40 @@ def references(group: Group) -> list[dict[str, str]]:
     return rows
 
 
-def legend() -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text, as the terminal, Markdown and LaTeX print it: `rows`, and `below` those to read them by."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[dict[str, str]]
+    below: list[dict[str, str]]
+
+
+def sheets(group: Group) -> list[Sheet]:
+    """The tables of a group: its variants, and what attacks find, where there are any."""
+    rows = [display(row) for _, row in group.frame.iterrows()]
+    first = Sheet(group.title, COLUMNS, rows, references(group))
+    attacked = [_attacked(row) for _, row in group.attacks.iterrows()]
+    return [first, Sheet(f"{group.title} · attacked", ATTACK_COLUMNS, attacked, [])] if attacked else [first]
+
+
+def _attacked(row: Any) -> dict[str, str]:
+    """One row of results.attacks.board as text, by column name."""
+    plain = ("target_after", "target_attacked", "target_attacked_before", "target_scratch", "source_attacked")
+    return {name: number(row[name]) for name in plain} | {
+        "variant": name_of(row),
+        "attack": str(row["attack"]),
+        "images": str(row["n"]),
+        "target_removed": with_interval(row, "target_removed"),
+        "target_gain": with_interval(row, "target_gain"),
+        "n": f"{int(row['seeds'])}/{int(row['units'])}",
+        "pairs": f"{int(row['pairs_done'])}/{int(row['pairs_expected'])}",
+        "failed": str(int(row["failed"])),
+    }
+
+
+def legend(attacked: bool = False) -> list[tuple[str, str]]:
     """What the columns mean, (head, meaning), short: what an attacker's columns share is said once."""
     means = {column.name: column.help for column in COLUMNS}
     names = {
@@ -146,9 +200,11 @@ def legend() -> list[tuple[str, str]]:
         "target": "target_after_argmax",
     }
     rest = {"ST-D": "st_d", "n": "n", "pairs": "pairs"}
+    attacks = [c for c in ATTACK_COLUMNS if c.name.startswith(("image", "target", "source"))] if attacked else []
     return [
         *((head, means[name]) for head, name in names.items()),
         *ATTACKERS.items(),
         *((head, means[name]) for head, name in rest.items()),
+        *((f"attacked: {c.head}".replace("\n", " "), c.help) for c in attacks),
         ("±", INTERVALS),
     ]

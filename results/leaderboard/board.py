@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.stats import SETTING, SOURCE_BUDGET
+from results.stats import ROW, SETTING, SOURCE_BUDGET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +34,20 @@ class Gap:
     seed: int
     status: str  # "missing", or how the last attempt ended
     error: str
+    attack: str = ""  # of what was to be attacked
 
     @property
     def label(self) -> str:
         """`cuti convnet uci:print seed 0`."""
         pair = self.source + (self.targets and f":{self.targets}")
-        return f"{self.variant or 'f_s'} {self.backbone} {pair} seed {self.seed}"
+        return f"{self.what} {self.backbone} {pair} seed {self.seed}"
+
+    @property
+    def what(self) -> str:
+        """The model, or the attack on it."""
+        model = self.variant or "f_s"
+        # one that looks at no model has its target as its source, and no other
+        return (f"{self.attack} on {model}" if self.targets else self.attack) if self.attack else model
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Group:
     untrained: pd.DataFrame  # the initial weights as a "protected" model: what a probe finds in any network; 0 or 1 row
     classes: int
     domains: list[str]
+    attacks: pd.DataFrame  # results.attacks.board's rows of these variants and of the untrained net, in the same order
 
     @property
     def title(self) -> str:
@@ -73,6 +82,7 @@ class Board:
     """All that a leaderboard shows: stats.board's frame and the tables it comes from, current rows of one score."""
 
     frame: pd.DataFrame
+    attacks: pd.DataFrame  # results.attacks.board's frame
     pairs: pd.DataFrame
     cells: pd.DataFrame
     plan: dict[str, Any]
@@ -107,15 +117,26 @@ class Board:
                 own = rows["scenario"].eq(scenario) & rows["tuned"].eq(tuned)
                 shown = (own & ~control) | (control & fits(rows, scenario)) if scenario in homes else own
                 two_kinds = kinds["scenario"].eq(scenario).sum() > 1
+                frame, none = ordered(rows[shown & ~untrained]), rows[untrained].head(1)
                 yield Group(
                     **{name: rows[name].iloc[0] for name in SETTING},
                     scenario=scenario,
                     settings=("tuned" if tuned else "not tuned") if two_kinds else "",
-                    frame=ordered(rows[shown & ~untrained]),
-                    untrained=rows[untrained].head(1),
+                    frame=frame,
+                    untrained=none,
                     classes=suite.get("classes", 0),
                     domains=suite.get("domains", []),
+                    attacks=self._attacks_on(frame, none),
                 )
+
+    def _attacks_on(self, *frames: pd.DataFrame) -> pd.DataFrame:
+        """The attacks on these rows, in their order."""
+        import pandas as pd
+
+        places = {tuple(row): i for i, row in enumerate(pd.concat(frames)[ROW].itertuples(index=False))}
+        order = [places.get(tuple(row), -1) for row in self.attacks[ROW].itertuples(index=False)]
+        mine = self.attacks.assign(_place=order)
+        return mine[mine["_place"] >= 0].sort_values(["_place", "attack", "n"], kind="stable").drop(columns="_place")
 
 
 def allowed(touched: str, scenario: str) -> bool:
@@ -178,23 +199,28 @@ def load(out: Path, score: str = "test") -> Board:
     from results.store import Store
 
     out = Path(out)
-    cells, pairs = (tables.read(out, name).to_pandas() for name in ("cells", "pairs"))
-    return assemble(cells, pairs, Store(out).plan() or {}, score, str(out))
+    cells, pairs, attacks = (tables.read(out, name).to_pandas() for name in ("cells", "pairs", "attacks"))
+    return assemble(cells, pairs, attacks, Store(out).plan() or {}, score, str(out))
 
 
-def assemble(cells: pd.DataFrame, pairs: pd.DataFrame, plan: dict[str, Any], score: str, name: str) -> Board:
-    """The board of two tables and a plan; `name` stands for the directory in messages. Raises as `load` does."""
+def assemble(
+    cells: pd.DataFrame, pairs: pd.DataFrame, attacks: pd.DataFrame, plan: dict[str, Any], score: str, name: str
+) -> Board:
+    """The board of three tables and a plan; `name` stands for the directory in messages. Raises as `load` does."""
     from results import StoreError, stats
+    from results.attacks import board as attacked
 
-    cells = cells[cells["current"].astype(bool) & (cells["score"] == score)]
-    pairs = pairs[pairs["current"].astype(bool) & (pairs["score"] == score)]
+    cells, pairs, attacks = (t[t["current"].astype(bool) & (t["score"] == score)] for t in (cells, pairs, attacks))
     asked = [cell for cell in plan.get("cells", []) if cell["score"] == score]
     if not (cells["kind"] == "protect").any() and not any(cell["kind"] == "protect" for cell in asked):
         raise StoreError(f"{name}: no protected model scored on {score}; `mapbench status {name}` says what is there")
     plan = plan | {"cells": asked}
     known, ok = set(cells["key"]), cells[cells["status"] == "ok"]
-    # the word is earned by attacks: without them a board says how a model behaves when nobody tries anything
-    what = "protection" if (ok["kind"] == "attack").any() else "clean behaviour"
+    found = attacked(attacks, cells, pairs, plan)
+    # the word is earned by attacks, and says which: without them a board tells how a model behaves when nobody tries
+    named = found.loc[found["seeds"] > 0, ["attack", "n"]].drop_duplicates().to_numpy()
+    tried = [attack if attack.endswith((f"[n={n}]", f",n={n}]")) else f"{attack} (n={n})" for attack, n in named]
+    what = f"protection against {', '.join(tried)}" if tried else "clean behaviour"
     commits = {
         f"{commit[:10]}{' (modified)' if is_defined(dirty) and dirty else ''}"
         for commit, dirty in zip(ok["git_commit"], ok["git_dirty"], strict=True)
@@ -206,6 +232,7 @@ def assemble(cells: pd.DataFrame, pairs: pd.DataFrame, plan: dict[str, Any], sco
     }
     return Board(
         frame=stats.board(pairs, cells, plan),
+        attacks=found,
         pairs=pairs,
         cells=cells,
         plan=plan,
@@ -222,8 +249,10 @@ def assemble(cells: pd.DataFrame, pairs: pd.DataFrame, plan: dict[str, Any], sco
 
 
 def _gap(cell: dict[str, Any], status: str) -> Gap:
-    error = cell.get("error")
+    error, attack = cell.get("error"), cell.get("attack")
     targets = cell["targets"] if cell["targets"] is not None else []
+    if is_defined(attack):
+        targets = [cell["target"]] if is_defined(cell["parent"]) else []
     return Gap(
         cell["suite"],
         int(cell.get("split_seed") or 0),
@@ -235,4 +264,5 @@ def _gap(cell: dict[str, Any], status: str) -> Gap:
         int(cell["seed"]),
         status,
         str(error) if is_defined(error) else "",
+        str(attack) if is_defined(attack) else "",
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from results import stats
 from results.leaderboard import (
+    ATTACK_COLUMNS,
     ATTACKERS,
     COLUMNS,
     INTERVALS,
@@ -22,6 +23,7 @@ from results.leaderboard import (
     Gap,
     is_defined,
     name_of,
+    sheets,
     within_budget,
 )
 from results.pairs import by_rule, removed
@@ -50,6 +52,8 @@ def page(board: Board) -> str:
         board=board,
         suites=[f"{name} version {facts.get('version', '?')}" for name, facts in board.plan.get("suites", {}).items()],
         columns=COLUMNS,
+        attack_columns=ATTACK_COLUMNS,
+        attacked=[sheet for group in board.groups() for sheet in sheets(group)[1:]],
         attackers=ATTACKERS,
         intervals=INTERVALS,
         map_sentence=MAP_SENTENCE,
@@ -190,7 +194,7 @@ def _thousandths(value: Any) -> int | None:
 def _gaps_by_row(board: Board) -> dict[tuple[Any, ...], dict[tuple[str, str], list[int]]]:
     """For each variant and pair: how many of its cells failed, were skipped and are missing."""
     found: dict[tuple[Any, ...], dict[tuple[str, str], list[int]]] = {}
-    for gap in [*board.failed, *board.missing]:
+    for gap in (gap for gap in [*board.failed, *board.missing] if not gap.attack):
         others = [d for d in board.plan.get("suites", {}).get(gap.suite, {}).get("domains", []) if d != gap.source]
         counts = found.setdefault((gap.suite, gap.split_seed, gap.backbone, gap.variant, gap.start), {})
         for target in gap.targets.split("+") if gap.targets else others:
@@ -202,7 +206,7 @@ def _grouped(gaps: list[Gap]) -> list[dict[str, str]]:
     """Gaps that share a variant, a backbone and an outcome as one line that lists their cells."""
     alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for gap in gaps:
-        what = (gap.variant or "f_s", f"{gap.suite} · {gap.backbone}", gap.status, " ".join(gap.error.split())[:300])
+        what = (gap.what, f"{gap.suite} · {gap.backbone}", gap.status, " ".join(gap.error.split())[:300])
         pair = gap.source + (gap.targets and f":{gap.targets}")
         alike.setdefault(what, {}).setdefault(pair, []).append(str(gap.seed))
     return [

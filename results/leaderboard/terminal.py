@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from results.leaderboard import COLUMNS, MAP_SENTENCE, Board, Gap, Group, display, legend, references
+from results.leaderboard import MAP_SENTENCE, Board, Gap, Sheet, legend, sheets
 
 FIRST_TO_GO = (
     "flags",
@@ -30,6 +30,10 @@ FIRST_TO_GO = (
     "target_removed_decoded",
     "n",
     "rank",
+    "source_attacked",
+    "target_attacked_before",
+    "target_after",
+    "target_gain",
 )
 SHORTEST_VARIANT = 18  # narrower than this, a variant is folded into rags; a column goes instead
 GAPS_SHOWN = 8
@@ -40,22 +44,19 @@ def render(board: Board, console: Console) -> None:
     """Print every table of the board, what is failed or missing, and a legend, within the console's width."""
     console.print(Text(board.title, style="bold"))
     console.print(Text(f"{ATTACKED} {MAP_SENTENCE}."))
-    for group in board.groups():
+    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
         console.print()
-        _table(group, console)
+        _table(sheet, console)
     _gaps([*board.failed, *board.missing], console)
     console.print()
-    for head, meaning in legend():
+    for head, meaning in legend(attacked=len(board.attacks) > 0):
         console.print(Text.assemble((head, "bold"), f"  {meaning}"), style="dim")
 
 
-def _table(group: Group, console: Console) -> None:
-    rows = [display(row) for _, row in group.frame.iterrows()]
-    below = references(group)
-    names = [column.name for column in COLUMNS]
-    if not any(row["flags"] for row in rows):
-        names.remove("flags")
-    natural = {c.name: max(map(len, chain(c.head.split("\n"), (r[c.name] for r in rows + below)))) for c in COLUMNS}
+def _table(sheet: Sheet, console: Console) -> None:
+    rows, below, columns = sheet.rows, sheet.below, sheet.columns
+    names = [c.name for c in columns if c.name != "flags" or any(row["flags"] for row in rows)]
+    natural = {c.name: max(map(len, chain(c.head.split("\n"), (r[c.name] for r in rows + below)))) for c in columns}
     left_out = []
     for name in FIRST_TO_GO:
         # flags make room for whole names: they can stand below the table
@@ -65,10 +66,11 @@ def _table(group: Group, console: Console) -> None:
             names.remove(name)
             left_out.append(name)
     variant = max(SHORTEST_VARIANT, natural["variant"] - max(0, _width(natural, names) - console.width))
+    variant = min(variant, natural["variant"])
 
     gap = 1 if _width(natural, names) + len(names) - 1 <= console.width else 0
     table = Table(
-        title=escape(group.title),
+        title=escape(sheet.title),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,  # it draws one blank between columns
@@ -76,9 +78,9 @@ def _table(group: Group, console: Console) -> None:
         pad_edge=False,
         show_edge=False,
     )
-    for column in COLUMNS:
+    for column in columns:
         if column.name in names:
-            text = column.name in ("variant", "flags")
+            text = column.name in ("variant", "attack", "flags")
             table.add_column(
                 column.head,
                 justify="left" if text else "right",
@@ -87,7 +89,7 @@ def _table(group: Group, console: Console) -> None:
                 width=variant if column.name == "variant" else natural[column.name],
             )
     for row in rows:
-        style = "dim" if row["rank"] == "control" else "bold" if row["rank"] == "1" else ""
+        style = {"control": "dim", "1": "bold"}.get(row.get("rank", ""), "")
         table.add_row(
             *(Text(_folded(row[name], variant) if name == "variant" else row[name]) for name in names), style=style
         )

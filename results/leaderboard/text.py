@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from results.leaderboard import COLUMNS, INTERVALS, MAP_SENTENCE, Board, Group, display, legend, references
+from results.leaderboard import INTERVALS, MAP_SENTENCE, Board, legend, sheets
+from results.stats import ROW
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS = ("variant", "attack", "flags")  # columns of words; the others are numbers, to the right
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -46,36 +52,44 @@ def to_json(board: Board) -> str:
         "command": board.command,
         "map": MAP_SENTENCE,
         "intervals": INTERVALS,
-        "rows": records(board),
+        "rows": records(board.frame),
+        "attacks": records(board.attacks),
         "failed": [asdict(gap) for gap in board.failed],
         "missing": [asdict(gap) for gap in board.missing],
     }
     return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
 
 
-def records(board: Board) -> list[dict[str, Any]]:
-    """The frame's rows as plain dicts with None for what is undefined."""
-    rows: list[dict[str, Any]] = json.loads(board.frame.to_json(orient="records", double_precision=15))
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as plain dicts with None for what is undefined."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
     return rows
 
 
 def to_csv(board: Board) -> str:
-    """The frame, one line per variant."""
-    return board.frame.to_csv(index=False, lineterminator="\n")
+    """The frame, one line per variant; each attack's numbers stand in columns of its own at the end, such as
+    `target_attacked probe n=200`."""
+    wide = board.frame
+    for (attack, n), rows in board.attacks.groupby(["attack", "n"]):
+        numbers = [name for name in rows.columns if name.startswith(("target_", "source_"))]
+        names = {name: f"{name} {attack} n={n}" for name in numbers}
+        wide = wide.merge(rows[[*ROW, *numbers]].rename(columns=names), on=ROW, how="left")
+    return wide.to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(board: Board) -> str:
     """A table per group, the legend, and the cells that failed or are missing."""
     lines = [f"# {markdown(board.title)}", "", f"{MAP_SENTENCE}. ± is {INTERVALS}"]
-    for group in board.groups():
-        lines += ["", f"## {markdown(group.title)}", "", _row(c.head.replace("\n", " ") for c in COLUMNS)]
-        lines.append(_row("---" if c.name in ("variant", "flags") else "---:" for c in COLUMNS))
-        lines += [_row(markdown(row[c.name]) for c in COLUMNS) for row in _rows(group)]
+    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
+        lines += ["", f"## {markdown(sheet.title)}", "", _row(markdown(c.head) for c in sheet.columns)]
+        lines.append(_row("---" if c.name in WORDS else "---:" for c in sheet.columns))
+        lines += [_row(markdown(row[c.name]) for c in sheet.columns) for row in sheet.rows + sheet.below]
     for word, gaps in (("Failed", board.failed), ("Missing", board.missing)):
         if gaps:
             lines += ["", f"{word} cells:", ""]
             lines += ["- " + markdown(f"{g.label}: {g.status}{g.error and ', ' + g.error}") for g in gaps]
-    lines += ["", *(f"- **{markdown(head)}** {markdown(meaning)}" for head, meaning in legend())]
+    meanings = legend(attacked=len(board.attacks) > 0)
+    lines += ["", *(f"- **{markdown(head)}** {markdown(meaning)}" for head, meaning in meanings)]
     lines += ["", f"{board.generated}; commit {markdown(board.commit)}; {markdown(board.machine)}; `{board.command}`"]
     return "\n".join(lines) + "\n"
 
@@ -83,19 +97,19 @@ def to_markdown(board: Board) -> str:
 def to_latex(board: Board) -> str:
     r"""A booktabs table per group (`\usepackage{booktabs}`); every LaTeX special in a name is escaped."""
     blocks = [f"% {' '.join(board.title.split())}; {board.generated}; commit {board.commit}"]
-    columns = [c for c in COLUMNS if c.name != "flags"]
-    for group in board.groups():
-        align = "".join("l" if c.name == "variant" else "r" for c in columns)
-        body = [" & ".join(latex(row[c.name]) for c in columns) + r" \\" for row in _rows(group)]
+    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
+        columns = [c for c in sheet.columns if c.name != "flags"]
+        align = "".join("l" if c.name in WORDS else "r" for c in columns)
+        body = [" & ".join(latex(row[c.name]) for c in columns) + r" \\" for row in sheet.rows + sheet.below]
         blocks.append(
             "\n".join(
                 [
                     r"\begin{table}",
                     r"\centering\small",
-                    rf"\caption{{{latex(f'{board.title}. {group.title}. {MAP_SENTENCE}. ± is {INTERVALS}')}}}",
+                    rf"\caption{{{latex(f'{board.title}. {sheet.title}. {MAP_SENTENCE}. ± is {INTERVALS}')}}}",
                     rf"\begin{{tabular}}{{{align}}}",
                     r"\toprule",
-                    " & ".join(c.head.replace("\n", " ") for c in columns) + r" \\",
+                    " & ".join(latex(c.head) for c in columns) + r" \\",
                     r"\midrule",
                     *body,
                     r"\bottomrule",
@@ -116,10 +130,6 @@ def latex(text: str) -> str:
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table."""
     return "".join(_MARKDOWN.get(c, c) for c in text)
-
-
-def _rows(group: Group) -> list[dict[str, str]]:
-    return [display(row) for _, row in group.frame.iterrows()] + references(group)
 
 
 def _row(cells: Any) -> str:

@@ -1,4 +1,4 @@
-"""The scenario enforced, watched from the disk to the method: what every registered method and synthesiser is served.
+"""The scenario enforced, watched from the disk to the method: what each method, synthesiser and attack is served.
 
 .venv/bin/pytest tests/harness/test_enforced.py
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import plan, scoring, worker
+from harness import attacking, plan, scoring, worker
 from harness.access import DataAccess
 from harness.cards import cards, load
 from harness.grid import Filters, read
@@ -36,6 +36,7 @@ KNOWN = cards()
 STEPS = 2  # of each epoch are trained; all of it is looked at
 SUITE = schema.read_yaml(Path(QUICK), schema.Suite)
 METHODS = tuple(name for name, card in KNOWN.items() if card.kind == "protect")
+ATTACKS = tuple(name for name, card in KNOWN.items() if card.kind == "attack")
 
 
 class Watch:
@@ -43,16 +44,18 @@ class Watch:
 
     def __init__(self, out: Path, data: Path) -> None:
         self.out, self.data = out, data
-        self.tasks = {t.key: t for t in plan.make(read(QUICK, Filters(METHODS)), Store(out), data, out).tasks()}
+        asked = read(QUICK, Filters(METHODS, attacks=ATTACKS))
+        self.tasks = {t.key: t for t in plan.make(asked, Store(out), data, out).tasks()}
         self.manifest: dict[str, tuple[str, str, int]] = {}  # sha256 of an image -> its domain, part, label
         for domain in SUITE.domains:
             for item in cache.manifest(SUITE, data, None, domain)["items"]:
                 assert item["sha256"] not in self.manifest, f"{item['id']} is there twice: no look-up could tell"
                 self.manifest[item["sha256"]] = domain, item["part"], item["label"]
 
-    def task(self, method: str | None) -> Task:
-        """The cell of a method or synthesiser; None: of f_s."""
-        (found,) = (t for t in self.tasks.values() if t.payload["cell"]["method"] == method)
+    def task(self, name: str | None) -> Task:
+        """The cell of a method, a synthesiser, or an attack on f_s; None: of f_s."""
+        cells = ((t.payload["cell"], t) for t in self.tasks.values())
+        (found,) = (t for c, t in cells if (c["method"], c.get("attack")) in ((name, None), (None, name)))
         return found
 
     def run(self, task: Task) -> dict[str, Any]:
@@ -61,7 +64,9 @@ class Watch:
         for above in (cell["parent"], *cell["inputs"]):
             if above and not records.read_key(self.out, above):
                 assert self.run(self.tasks[above])["status"] == "ok"
-        self.domains = {"source": [spec["source"]], "target": spec.get("targets", [])}
+        attack = spec["kind"] == "attack"
+        self.part = "attacker" if attack else "train"
+        self.domains = {"source": [cell["source"]], "target": [spec["target"]] if attack else spec.get("targets", [])}
         self.opened: set[tuple[str, str]] = set()
         self.served: dict[str, set[str]] = {"source": set(), "target": set()}
         scoring.RESIDENT.clear()  # else a part would be opened for one of all cells
@@ -71,13 +76,14 @@ class Watch:
         return record
 
     def look(self, role: str, supply: str, images: Tensor, labels: Tensor | None) -> None:
-        """Real images are of the train part of the role's domain, with their own labels; made ones are of no part."""
+        """Real images are of the role's domain and of its train part (for an attack, its attacker part), with their own
+        labels; made ones are of no part."""
         for i, image in enumerate(to_bytes(to_pixels(images)).numpy()):
             sha256 = hashlib.sha256(image.tobytes()).hexdigest()
             self.served[role].add(sha256)
             domain, part, label = self.manifest.get(sha256, ("no domain", "no part", None))
             where = f"served as {supply} {role}: an image of {domain}, {part}"
-            assert (domain in self.domains[role] and part == "train") if supply in REAL else label is None, where
+            assert (domain in self.domains[role] and part == self.part) if supply in REAL else label is None, where
             assert supply not in REAL or labels is None or int(labels[i]) == label, f"{where}, with another's label"
 
 
@@ -103,7 +109,7 @@ def watch(forest: Watch, monkeypatch: pytest.MonkeyPatch) -> Watch:
             super().__init__(method, *rest)
             self.supplies = {"source": method.needs.source, "target": method.needs.target}
             for role in [role for role, supply in self.supplies.items() if supply not in REAL]:
-                with pytest.raises(UndeclaredError, match=f"{method.name} asked for {role} data"):
+                with pytest.raises(UndeclaredError, match=f"{re.escape(method.name)} asked for {role} data"):
                     getattr(super(), role)()
 
         def source(self) -> tuple[Tensor, Tensor | None]:
@@ -143,13 +149,14 @@ def watch(forest: Watch, monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 @pytest.mark.parametrize("name", [None, *sorted(KNOWN)])
-def test_what_is_served_is_the_train_part_of_what_was_declared(name: str | None, watch: Watch) -> None:
+def test_what_is_served_is_of_the_part_and_the_domains_that_were_declared(name: str | None, watch: Watch) -> None:
     record = watch.run(watch.task(name))
     assert record["status"] == "ok", record["error"]
     card = KNOWN[name or "continue"]
     supplies = {"source": card.source, "target": card.target}
     real = [role for role, supply in supplies.items() if supply in REAL]
-    assert watch.opened == {(domain, "train") for role in real for domain in watch.domains[role]}
+    part = "attacker" if name in ATTACKS else "train"
+    assert watch.opened == {(domain, part) for role in real for domain in watch.domains[role]}
     least = STEPS * record["spec"]["recipe"]["batch"] if record["curves"] else 0  # of a method that takes no step
     for role, supply in supplies.items():
         count = len(watch.served[role])
@@ -159,19 +166,34 @@ def test_what_is_served_is_the_train_part_of_what_was_declared(name: str | None,
 @pytest.mark.parametrize("part", ["attacker", "val", "test"])
 def test_one_image_of_another_part_is_seen(part: str, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """The instruments themselves: a worker that served but one such image would not pass."""
-    really = worker.part_of
+    watch.run(watch.task(None))
+    monkeypatch.setattr(worker, "part_of", mixed(worker.part_of, part))
+    _seen(watch, "constant", part)
 
-    def mixed(*asked: Any) -> tuple[Tensor, Tensor]:
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_one_image_of_another_part_is_seen_in_an_attack(
+    part: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attacking, "part_of", mixed(attacking.part_of, part))
+    _seen(watch, "from-scratch", part)
+
+
+def mixed(really: Callable[..., tuple[Tensor, Tensor]], part: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`part_of` with its last image out of another part."""
+
+    def part_of(*asked: Any) -> tuple[Tensor, Tensor]:
         (images, labels), (strange, its) = really(*asked), really(*asked[:4], part, asked[5])
         return torch.cat([images[:-1], strange[:1]]), torch.cat([labels[:-1], its[:1]])
 
-    task = watch.task("constant")
-    watch.run(watch.task(None))
-    monkeypatch.setattr(worker, "part_of", mixed)
-    record = watch.run(task)
+    return part_of
+
+
+def _seen(watch: Watch, name: str, part: str) -> None:
+    record = watch.run(watch.task(name))
     assert record["status"] == "failed"
     assert re.match(f"AssertionError: served as .*: an image of (uci|uci-m), {part}", record["error"])
-    assert {p for _, p in watch.opened} == {"train", part}
+    assert {p for _, p in watch.opened} == {watch.part, part}
 
 
 @pytest.mark.parametrize(
@@ -193,4 +215,24 @@ def test_a_method_that_asks_for_what_it_did_not_declare_gets_the_error(
         f"UndeclaredError: {method} asked for {role} data, but declares needs = {card.scenario!r}: "
         "declare it in `needs` (and so change scenario) or do without"
     )
+    assert watch.served == {"source": set(), "target": set()}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_that_asks_for_what_the_owner_trained_on_gets_the_error(
+    attack: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = KNOWN[attack]
+
+    def greedy(self: Method, model: nn.Module, access: Access) -> None:
+        access.source()
+
+    monkeypatch.setattr(type(load(card, card.check({}, "test"))), "setup", greedy)
+    record = watch.run(watch.task(attack))
+    assert record["status"] == "failed"
+    assert record["error"] == (
+        f"UndeclaredError: {attack} asked for source data, but an attack is served {card.target} images of its "
+        "target's attacker part and no others: neither what the owner trained on nor what is scored"
+    )
+    assert watch.opened == {(domain, "attacker") for domain in watch.domains["target"]}
     assert watch.served == {"source": set(), "target": set()}

@@ -20,7 +20,7 @@ PRINTS = {("digits-mini", s): {d: f"{d}{s}" for d in ("uci", "uci-m", "print", "
 
 
 def cells(target: str = "digits-mini", **filters: tuple[str, ...]) -> list[Cell]:
-    return expand(read(target, Filters(**filters)), PRINTS)
+    return expand(read(target, Filters(**{"attacks": ("none",)} | filters)), PRINTS)
 
 
 def test_digits_mini_is_the_grid_the_issue_asks_for() -> None:
@@ -180,7 +180,7 @@ WITH = {k: {d + m: f"{f}{m}" for d, f in v.items() for m in ("", "@wm80", "@wm20
 def marked(folder: Path, pairs: str, more: str = "") -> list[Cell]:
     file = folder / "mine.yaml"
     file.write_text(MARKED.replace("PAIRS", pairs) + more)
-    return expand(read(str(file)), WITH)
+    return expand(read(str(file), Filters(attacks=("none",))), WITH)
 
 
 def test_watermarks_give_every_domain_its_patched_form_and_ownership_one_pair_each(tmp_path: Path) -> None:
@@ -339,9 +339,9 @@ def test_val_and_split_seed_make_other_cells(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
         "grid: mine\ngrids:\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0]}\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], score: val}\n"
-        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], split_seed: 1}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: []}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: [], score: val}\n"
+        "  - {suite: digits-mini, methods: [ntl], pairs: ['uci:print'], seeds: [0], attacks: [], split_seed: 1}\n"
     )
     assert len({c.key for c in expand(read(str(file)), PRINTS)}) == 6
 

@@ -12,7 +12,7 @@ from harness.plan import Plan, make
 from results.store import Store
 from suites import cache
 
-PART = "  - {suite: digits-mini, WATERMARKS pairs: ['uci:print'], methods: [ntl], seeds: [0]}\n"
+PART = "  - {suite: digits-mini, WATERMARKS pairs: ['uci:print'], methods: [ntl], seeds: [0], attacks: []}\n"
 
 
 def planned(folder: Path, *watermarks: str) -> Plan:

@@ -16,8 +16,8 @@ from results.store import Store
 
 GRID = """grid: mine
 grids:
-  - {suite: digits-mini, pairs: ['uci:print'], methods: [ntl], seeds: [0]}
-  - {suite: digits-mini, watermarks: [80], pairs: ['uci:*'], methods: [ntl], seeds: [0]}
+  - {suite: digits-mini, pairs: ['uci:print'], methods: [ntl], seeds: [0], attacks: []}
+  - {suite: digits-mini, watermarks: [80], pairs: ['uci:*'], methods: [ntl], seeds: [0], attacks: []}
 """
 
 

@@ -70,12 +70,36 @@ def test_another_file_makes_other_cells_and_none_is_one_of_ours() -> None:
     assert len(set.union(*keys)) == 28
 
 
+def test_attacks_hang_on_it_by_its_name_and_what_looks_at_no_model_is_the_same_without_it() -> None:
+    def attacked(given: str | None) -> list[Cell]:
+        asked = Filters(methods=("constant",), seeds=("0-1",), attacks=("probe", "from-scratch"))
+        return [c for c in expand(read(QUICK, asked), PRINTS, None, given) if c.meta["kind"] == "attack"]
+
+    mine, ours = attacked(A), attacked(None)
+    assert len(mine) == len(ours) == 2 * 3
+    held = [c for c in mine if c.meta["parent"]]
+    assert {(c.spec["source_model"], c.meta["backbone"]) for c in held} == {(A, "convnet@9a846be6")}
+    assert sorted((c.meta["variant"], c.spec["seed"], c.meta["seed"]) for c in held) == [
+        ("", 0, 0), ("", 1, 1), ("constant", 0, 0), ("constant", 1, 1),
+    ]  # fmt: skip
+    blind = [c for c in mine if not c.meta["parent"]]
+    assert {c.key for c in blind} == {c.key for c in mine} & {c.key for c in ours}
+    assert [(c.spec["backbone"], c.meta["backbone"], c.spec["init"]) for c in blind] == 2 * [
+        ("convnet", "convnet", "random")
+    ]
+
+
 def test_imagenet_weights_are_wanted_only_by_what_begins_with_them(tmp_path: Path) -> None:
     path = tmp_path / "quick.yaml"
     text = Path(QUICK).read_text().replace("  vgg11:\n", "  vgg11:\n    init: imagenet\n")
     path.write_text(text)
-    for method, wanted in (("constant", []), ("untrained", ["vgg11"]), ("constant[start=init]", ["vgg11"])):
-        grid = read(str(path), Filters(methods=(method,), backbones=("vgg11",)))
+    for method, attack, wanted in (
+        ("constant", "probe", []),
+        ("untrained", "none", ["vgg11"]),
+        ("constant[start=init]", "none", ["vgg11"]),
+        ("constant", "from-scratch", ["vgg11"]),
+    ):
+        grid = read(str(path), Filters(methods=(method,), backbones=("vgg11",), attacks=(attack,)))
         assert imagenet(grid) == ["vgg11"]
         assert imagenet(grid, given=True) == wanted
 
@@ -189,7 +213,10 @@ def test_a_given_model_is_scored_as_it_is_and_never_mixed_with_ours(
     mapbench: Mapbench, mine: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "here" / "runs" / "quick"
-    asked = ("run", QUICK, "-m", "constant", "--executor", "inline", "--no-mlflow", "--source-model", str(mine))
+    attacks = ("-a", "bn-reestimate[n=20]", "-a", "from-scratch[n=20]")
+    asked = (
+        "run", QUICK, "-m", "constant", *attacks, "--executor", "inline", "--no-mlflow", "--source-model", str(mine),
+    )  # fmt: skip
     first = mapbench(*asked, "-s", "0-1")
     assert first.returncode == 0, first.stdout + first.stderr
     name = f"convnet@{weights.digest(mine)[:8]}"
@@ -208,11 +235,14 @@ def test_a_given_model_is_scored_as_it_is_and_never_mixed_with_ours(
     children = [r for r in found if r["cell"]["kind"] == "protect"]
     assert {r["parent_checkpoint"] for r in children} == {train["checkpoint_sha256"]}
     assert len({r["checkpoint_sha256"] for r in children}) == 2  # two seeds
+    attacked = tables.read(out, "attacks").to_pandas()
+    beside = attacked[attacked.attack == "bn-reestimate[n=20]"]
+    assert set(beside.backbone) == {name} and beside.target_scratch.notna().sum() == len(beside) == 4
 
     heavy = "import sys; from harness.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: print(*sys.modules)"
     typed = [*asked, "-s", "0-1", "--out", str(out), "--data", str(data)]
     noop = subprocess.run([sys.executable, "-c", heavy, *typed], capture_output=True, text=True, check=True).stdout
-    assert noop.startswith("nothing to do: 3 cells done\n") and "torch" not in noop.split()
+    assert noop.startswith("nothing to do: 9 cells done\n") and "torch" not in noop.split()
 
     ours = mapbench(*asked[:-2])
     assert ours.returncode == 0, ours.stdout + ours.stderr

@@ -79,6 +79,22 @@ def synth(parent: dict[str, Any], version: int = 1, **changed: Any) -> dict[str,
     return record(spec, facts, [], **({"quality": {"judge": 0.9}, "picture": "pictures/x.png"} | changed))
 
 
+def attack(
+    parent: dict[str, Any] | None, target: str, correct: dict[str, int], name: str = "probe", n: int = 200,
+    **changed: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """What `name` makes of `parent`, or of no model; `correct` of 100 on these domains."""
+    above = parent or train(changed.pop("source", target), changed.pop("seed", 0))
+    lost = () if parent else ("source",)
+    key = parent["key"] if parent else None
+    spec = {k: v for k, v in above["spec"].items() if k not in lost} | {
+        "kind": "attack", "attack": name, "attack_version": 1, "attack_params": {"n": n}, "target": target,
+        "parent": key, **changed.pop("spec", {}),
+    }  # fmt: skip
+    facts = above["cell"] | {"kind": "attack", "parent": key, "attack": name, "n": n, "target": target}
+    return record(spec, facts, [score(d, right) for d, right in correct.items()], **changed)
+
+
 def plan(*records: dict[str, Any], **suite: Any) -> dict[str, Any]:
     """plan.json for these cells."""
     toy = {"version": 1, "classes": CLASSES, "domains": DOMAINS, "eligible": None, "twins": []} | suite
@@ -88,6 +104,6 @@ def plan(*records: dict[str, Any], **suite: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def make() -> SimpleNamespace:
-    """make.train, make.synth, make.protect, make.score, make.plan."""
-    makers = {"train": train, "synth": synth, "protect": protect, "score": score, "plan": plan}
+    """make.train, make.synth, make.protect, make.attack, make.score, make.plan."""
+    makers = {"train": train, "synth": synth, "protect": protect, "attack": attack, "score": score, "plan": plan}
     return SimpleNamespace(**makers, domains=DOMAINS, classes=CLASSES)

@@ -131,7 +131,8 @@ def test_tables_are_rewritten_once_a_minute_unless_forced(
     now += 2
     assert here.write_tables()
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == [
-        "accuracy.parquet", "attempts.parquet", "cells.parquet", "pairs.parquet",
+        "accuracy.parquet",
+        "attacks.parquet", "attempts.parquet", "cells.parquet", "pairs.parquet",
     ]  # fmt: skip
 
 

@@ -23,6 +23,8 @@ DESIGN = {
     "pairs": "key suite backbone method variant scenario source target role eligible seed source_before source_after "
     "target_before target_after source_drop target_drop st_d target_removed target_matched target_decoded",
     "attempts": "key attempt status",
+    "attacks": "key parent suite backbone method variant scenario source target eligible seed attack n "
+    "target_before_balanced target_after_balanced target_attacked_before target_attacked target_scratch",
 }
 
 
@@ -52,7 +54,7 @@ def test_pandas_reads_every_column_of_the_design(run: SimpleNamespace, name: str
     assert set(DESIGN[name].split()) <= set(frame.columns)
     assert list(frame.columns) == tables.SCHEMAS[name].names
     stamp = pq.read_schema(path).metadata
-    assert stamp[b"mapbench.schema_version"] == b"2"
+    assert stamp[b"mapbench.schema_version"] == b"3"
     assert stamp[b"mapbench.writer"].startswith(b"mapbench")
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 

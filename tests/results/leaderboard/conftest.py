@@ -62,7 +62,9 @@ def record(cell: dict[str, Any], source: str, kept: float, left: list[float]) ->
 
 
 class Grid:
-    """Records and plan of a grid; `drop` and `fail` name protect cells to lose: (variant, source, target, seed)."""
+    """Records and plan of a grid; `drop` and `fail` name protect cells to lose: (variant, source, target, seed).
+
+    `attacked`: what a probe gives back of each target of a protected model; of f_s 0.7, from scratch 0.5."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Grid:
         fail: dict[tuple[Any, ...], str] | None = None,
         flags: dict[str, list[str]] | None = None,
         scenarios: dict[str, str] | None = None,
+        attacked: float | None = None,
     ) -> None:
         wanted = [pair.split(":") for pair in pairs or [f"{s}:{t}" for s in DOMAINS for t in DOMAINS if s != t]]
         rng = np.random.default_rng(0)
@@ -102,6 +105,10 @@ class Grid:
                         changed |= {"status": "failed", "error": (fail or {})[me], "accuracy": []}
                     kept_now = 0.97 * (kept + noise)
                     self.records.append(record(child, source, kept_now, [b + noise for b in left]) | changed)
+                if attacked is not None:
+                    for model, gives in ((child, attacked + noise), (train, 0.7)):
+                        self._attack(cells, model, target, gives)
+                    self._attack(cells, train, target, 0.5, "from-scratch")
         suite = {"version": 1, "classes": K, "domains": DOMAINS, "eligible": eligible, "twins": []}
         self.plan = {
             "schema": 1,
@@ -111,10 +118,26 @@ class Grid:
             "suites": {"digits-mini": suite},
         }
 
+    def _attack(
+        self, cells: list[dict[str, Any]], above: dict[str, Any], target: str, gives: float, name: str = "probe"
+    ) -> None:
+        alone = name == "from-scratch"
+        facts = {k: v for k, v in above.items() if k not in ("key", "kind")} | {
+            "attack": name,
+            "n": 200,
+            "target": target,
+        }
+        facts |= {"parent": None, "source": target} if alone else {"parent": above["key"]}
+        made = cell("attack", **facts)
+        if made["key"] not in {c["key"] for c in cells}:
+            cells.append(made)
+            self.records.append(record(made, facts["source"], gives if alone else 0.8, [gives] * 3))
+
     def board(self) -> Board:
         """Through the real tables and statistics, without a disk."""
         built = tables.build(self.records, self.plan)
-        return leaderboard.assemble(built["cells"].to_pandas(), built["pairs"].to_pandas(), self.plan, "test", "run")
+        frames = (built[name].to_pandas() for name in ("cells", "pairs", "attacks"))
+        return leaderboard.assemble(*frames, self.plan, "test", "run")
 
     def write(self, out: Path) -> Path:
         """As a run directory."""

@@ -40,15 +40,42 @@ def test_missing_is_what_the_plan_has_and_the_records_have_not(grid):
     assert board.failed == []
 
 
-def test_only_an_attack_earns_the_word_protection(grid):
-    made = grid(pairs=["uci:uci-m"], seeds=1)
-    attack = made.records[-1] | {"key": "a" * 64}
-    attack["cell"] = attack["cell"] | {"kind": "attack"}
-    attack["spec"] = attack["spec"] | {"kind": "attack"}
-    made.records.append(attack | {"status": "failed"})
-    assert made.board().title.endswith("clean behaviour")
-    made.records[-1] = attack
-    assert made.board().title.endswith(": protection")
+def test_only_an_attack_earns_the_word_protection_and_is_named(grid):
+    made = grid(pairs=["uci:uci-m"], seeds=1, attacked=0.4)
+    assert made.board().title == "mapbench digits-mini: protection against probe (n=200)"
+    for record in made.records:
+        if record["cell"]["kind"] == "attack" and record["cell"]["variant"]:
+            record["status"] = "failed"
+    board = made.board()
+    assert board.title.endswith("clean behaviour")  # f_s under attack says nothing of any protection
+    assert [g.label for g in board.failed][:2] == [
+        "probe on sa-map[cap=sample] convnet uci:uci-m seed 0",
+        "probe on cuti convnet uci:uci-m seed 0",
+    ]
+
+
+def test_attacks_stand_in_the_order_of_their_variants(grid):
+    (group,) = grid(attacked=0.4).board().groups()
+    assert list(group.attacks["variant"]) == list(group.frame["variant"])
+    first, attacked = leaderboard.sheets(group)
+    assert first.title + " · attacked" == attacked.title
+    assert [row["variant"] for row in attacked.rows] == [row["variant"] for row in first.rows]
+    row, shown = group.attacks.iloc[0], attacked.rows[0]
+    assert (shown["images"], shown["pairs"], shown["n"]) == ("200", "12/12", "3/12")
+    assert shown["target_attacked"] == f"{row['target_attacked']:.3f}"
+    half = (row["target_gain_high"] - row["target_gain_low"]) / 2
+    assert shown["target_gain"] == f"{row['target_gain']:.3f}±{half:.3f}"
+    assert (shown["target_attacked_before"], shown["target_scratch"]) == ("0.700", "0.500")
+
+
+def test_a_missing_attack_is_a_gap_of_its_own(grid):
+    made = grid(pairs=["uci:uci-m"], seeds=1, attacked=0.4)
+    made.records = [r for r in made.records if r["cell"].get("attack") is None]
+    labels = [g.label for g in made.board().missing]
+    assert "probe on cuti convnet uci:uci-m seed 0" in labels
+    assert "from-scratch convnet uci-m seed 0" in labels
+    (group,) = made.board().groups()
+    assert set(leaderboard.sheets(group)[1].rows[0].values()) >= {"–", "0/1"}
 
 
 def test_controls_stand_in_the_methods_table_unranked_and_placed_by_the_rule(grid):

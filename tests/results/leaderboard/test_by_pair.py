@@ -14,7 +14,8 @@ from results.leaderboard import by_pair
 
 def board(records, plan):
     built = tables.build(records, plan)
-    return leaderboard.assemble(built["cells"].to_pandas(), built["pairs"].to_pandas(), plan, "test", "run")
+    frames = (built[name].to_pandas() for name in ("cells", "pairs", "attacks"))
+    return leaderboard.assemble(*frames, plan, "test", "run")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from results import leaderboard
 from results.leaderboard import ATTACKERS, display, html
 
 EVIL = "<script>alert(1)</script>"
@@ -141,6 +142,25 @@ def test_five_thousand_cells_stay_under_half_a_megabyte(grid):
     board = grid(effects=effects, seeds=1, backbones=backbones, fail=lost).board()
     assert len(board.cells) > 5000
     assert len(html.page(board).encode()) < 500_000
+
+
+def test_attacks_have_a_section_of_their_own_and_no_part_in_the_heat_map(grid):
+    effects = {EVIL: (0.99, 0.1, 0.2, 0.8, False)}
+    made = grid(effects=effects, pairs=["uci:uci-m"], attacked=0.4)
+    assert 'id="h-attacks"' not in html.page(grid().board())
+    board = made.board()
+    page = html.page(board)
+    section = page[page.index('id="h-attacks"') : page.index('id="h-plane"')]
+    assert EVIL not in page
+    assert escaping.escape(EVIL) in section
+    (group,) = board.groups()
+    (row,) = leaderboard.sheets(group)[1].rows
+    for value in row.values():
+        assert escaping.escape(value.split("±")[0]) in section
+    assert "holds no attacks" not in page
+    lost = [r for r in made.records if r["cell"]["kind"] != "attack"]
+    made.records = lost
+    assert all(row["gaps"] == [] for row in data_of(html.page(made.board()))["rows"])
 
 
 @pytest.mark.slow

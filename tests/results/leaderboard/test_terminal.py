@@ -78,3 +78,17 @@ def test_it_says_whose_map_this_is_what_the_attackers_know_and_what_failed(grid)
     assert "not-taken-off" in text
     assert "f_s, unprotected" in text
     assert "control continue" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 130])
+def test_the_attack_table_fits_and_names_what_each_number_is_read_beside(grid, width):
+    board = grid(effects=LONG, attacked=0.4).board()
+    text = shown(board, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "probe" in text
+    for row in board.attacks.itertuples():
+        assert f"{row.target_attacked:.3f}" in text
+    assert "0.500" in text  # from scratch
+    if width == 130:
+        assert "left out" not in text
+        assert "attacked: gain" in text

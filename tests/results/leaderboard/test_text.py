@@ -71,3 +71,17 @@ def test_latex_specials_are_harmless(grid):
     assert r"a\_b\$\textbackslash{}input\{x\}\&\%\#\textasciitilde{}\textasciicircum{}" in latex
     body = [line for line in latex.splitlines() if line.endswith(r" \\")]
     assert len({len(re.findall(r"(?<!\\)&", line)) for line in body}) == 1
+
+
+def test_attacks_are_in_every_form(grid):
+    board = grid(pairs=["uci:uci-m", "print:uci"], seeds=2, attacked=0.4).board()
+    rows = json.loads(text.to_json(board))["attacks"]
+    assert [row["variant"] for row in rows] == list(board.attacks["variant"])
+    table = {row["variant"]: row for row in csv.DictReader(io.StringIO(text.to_csv(board)))}
+    assert len(table) == len(board.frame)
+    for row in rows:
+        assert float(table[row["variant"]]["target_attacked probe n=200"]) == pytest.approx(row["target_attacked"])
+        assert row["target_gain"] == pytest.approx(row["target_attacked"] - 0.5)
+    for form, escape in ((text.to_markdown(board), text.markdown), (text.to_latex(board), text.latex)):
+        assert form.count(escape("f_s attacked")) >= 1
+        assert form.count("probe") >= len(rows)

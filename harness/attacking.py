@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from harness.cells import stable_seed
@@ -19,10 +20,15 @@ from suites.schema import Recipe, Suite
 def images(data: Path, suite: Suite, spec: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
     """The attacker's n images uint8 (n,3,S,S) and their labels (n,), by the spec of an attack cell.
 
-    Drawn by target and seed alone: all attacks on a target get the same ones, and fewer are always among more."""
+    Drawn by target and seed alone: all attacks on a target get the same ones, and fewer are always among more. The
+    classes take turns, for of 20 images drawn blindly of ten classes one or two have none, and an attacker who labels
+    20 sees to that."""
     held, labels = part_of(data, suite, spec, spec["target"], "attacker", device)
     draws = torch.Generator().manual_seed(stable_seed("attacker", spec["target"], spec["seed"]))
-    rows = torch.randperm(len(held), generator=draws)[: spec["attack_params"]["n"]].to(device)
+    order = torch.randperm(len(held), generator=draws)
+    drawn = labels.cpu()[order]
+    turn = F.one_hot(drawn).cumsum(0).gather(1, drawn[:, None])[:, 0]  # an image is the turn-th of its class
+    rows = order[turn.argsort(stable=True)][: spec["attack_params"]["n"]].to(device)
     return held[rows], labels[rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,8 @@ def test_a_grid_names_its_attacks_and_the_command_line_has_the_last_word(tmp_pat
         file.write_text(text % more)
         return {c.meta["attack"] for c in attack_cells(expand(read(str(file), Filters(attacks=typed)), PRINTS))}
 
-    assert asked("") == {"bn-reestimate+probe", "from-scratch"}  # the suite's own
+    whole = {"bn-reestimate+probe", "from-scratch"}
+    assert asked("") == whole | {f"{name}[n=20]" for name in whole}  # the suite's own
     assert asked(", attacks: []") == set()
     assert asked(", attacks: ['probe[n=20]']") == {"probe[n=20]"}
     assert asked(", attacks: []", "bn-reestimate") == {"bn-reestimate"}
@@ -199,6 +201,9 @@ def test_served_images_are_the_attackers_own_and_fewer_are_among_more(data: Path
         held[part] = {(x.tobytes(), int(y)) for x, y in zip(read_part.images, read_part.labels, strict=True)}
     whole, few = served(200), served(50)
     assert set(whole) == held["attacker"]  # with its label, each of them
+    for n in (10, 20, 25, 50):  # no class has more than one image more than another
+        counts = Counter(label for _, label in served(n))
+        assert len(counts) == 10 and max(counts.values()) - min(counts.values()) <= 1
     assert not set(whole) & (held["train"] | held["val"] | held["test"])
     assert few == whole[:50]
     assert served(50, seed=1) != few

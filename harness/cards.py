@@ -32,7 +32,7 @@ NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"  # nothing that NAME[param=value,...], a s
 START: dict[str, Any] = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
 # 200 is what the attacker's part of the embedded domains holds, and what `matched` and `decoded` are fitted on
 IMAGES: dict[str, Any] = {"name": "n", "type": "int", "choices": None, "optional": False, "default": 200}
-OURS = ("start", "n")  # the harness's own params: of methods, and of attacks
+OURS = ("start", "n", "fidelity")  # the harness's own params: of methods, of attacks, and a name for a set of them
 NOUNS = {"protect": "method", "synth": "synthesiser", "attack": "attack"}
 
 
@@ -154,7 +154,7 @@ def find(name: str, known: dict[str, Card], where: str, noun: str = "method") ->
 
 
 def load(card: Card, params: dict[str, Any]) -> Any:
-    """The method itself, ready for setup; imports torch. `start` and `n` are the harness's own params."""
+    """The method itself, ready for setup, without the harness's own params; imports torch."""
     source = Path(card.file).read_bytes()
     if hashlib.sha256(source).hexdigest() != card.sha256:
         raise UsageError(f"{card.file} changed since the run was planned: run the same command again")

@@ -256,6 +256,12 @@ def test_params_are_typed() -> None:
     assert variant("ntl[lr=none]", known, suite, "x").params["lr"] is None
 
 
+def test_a_control_that_stands_beside_tuned_settings_needs_them() -> None:
+    suite = load_suite("digits-mini").model_copy(update={"tuned": {}})
+    with pytest.raises(UsageError, match="x: digits-mini lists no tuned settings for sf-map"):
+        variant("random-mask-source-free[settings=tuned]", cards(), suite, "x")
+
+
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
@@ -267,7 +273,6 @@ def test_params_are_typed() -> None:
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
         ({"methods": ("ntl[fidelity=fixed]",)}, "fidelity of ntl must be one of released, paper; got 'fixed'"),
         ({"methods": ("sa-map[fidelity=paper]",)}, "fidelity of sa-map must be as-described: there is no other"),
-        ({"methods": ("random-mask-source-free[settings=tuned]",)}, "digits-mini lists no tuned settings for sf-map"),
         ({"methods": ("random-mask[start=init]",)}, "random-mask cannot start from init"),
         (
             {"methods": ("random-mask-data-free",), "backbones": ("vgg11",)},

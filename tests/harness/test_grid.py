@@ -326,7 +326,7 @@ def test_grid_file_with_an_unknown_key_names_its_line(tmp_path: Path) -> None:
 
 
 def test_in_a_cross_product_an_undefined_method_is_skipped_with_its_reason() -> None:
-    made = cells(backbones=("vgg11",), pairs=("uci:print",), seeds=("0",))
+    made = cells(methods=("ntl", "cuti"), backbones=("vgg11",), pairs=("uci:print",), seeds=("0",))
     reasons = {c.meta["method"]: c.skip for c in made if c.skip}
     assert set(reasons) == {"cuti"}
     assert "1x1" in str(reasons["cuti"])

@@ -1,6 +1,6 @@
 """What an image is between the disk and a net: 8 bits, a picture in 0..1, and normalised; and how it is moved.
 
-    .venv/bin/pytest tests/harness/test_access.py
+    .venv/bin/pytest tests/methods/test_images.py
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ def to_bytes(pictures: Tensor) -> Tensor:
 def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
     """Each image (n,3,S,S) moved down by its own dy and right by its own dx pixels, (n,) int64; the pixels of the edge
     are repeated into what is uncovered, so that no border appears which the domain does not have."""
-    pixels = torch.arange(images.shape[-1], device=images.device)
-    rows = (pixels - dy[:, None]).clamp(0, images.shape[-1] - 1)
-    columns = (pixels - dx[:, None]).clamp(0, images.shape[-1] - 1)
-    n, c = (torch.arange(k, device=images.device) for k in images.shape[:2])
-    return images[n[:, None, None, None], c[None, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+    n, c, size = len(images), images.shape[1], images.shape[-1]
+    pixels = torch.arange(size, device=images.device)
+    rows = (pixels - dy[:, None]).clamp(0, size - 1)
+    columns = (pixels - dx[:, None]).clamp(0, size - 1)
+    # one gather over places in the flat image: indexing by rows and columns takes 3 to 12 times as long on a CPU
+    places = (rows[:, :, None] * size + columns[:, None, :]).view(n, 1, size**2).expand(n, c, size**2)
+    return images.reshape(n, c, size**2).gather(2, places).view(n, c, size, size)
 
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -101,7 +101,7 @@ class SAMap(Method):
         return torch.full_like(scores, MARGIN) if self.params.scores == "constant" else scores
 
     def optimizers(self) -> list[Optimizer]:
-        return [Adam(self.scores.values(), lr=self.params.mask_lr)]
+        return [Adam(self.scores.values(), lr=self.params.mask_lr, fused=True)]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         p, half = self.params, len(batch.x_s)

@@ -172,7 +172,10 @@ class DiversityGenerator(_Neighbours):
         self.q = nn.ModuleDict({"mean": nn.Linear(wide, wide), "logvar": nn.Linear(wide, wide)}).to(like.device)
 
     def optimizers(self) -> list[Optimizer]:
-        return [Adam(self.made.parameters(), lr=self.params.lr), Adam(self.q.parameters(), lr=self.params.lr_q)]
+        return [
+            Adam(self.made.parameters(), lr=self.params.lr, fused=True),
+            Adam(self.q.parameters(), lr=self.params.lr_q, fused=True),
+        ]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """q and the styles learn in one step, each from its own terms alone: L2D alternates (map.md 6)."""
@@ -218,7 +221,7 @@ class SourceNeighbours(_Neighbours):
         self.steps = 0
 
     def optimizers(self) -> list[Optimizer]:
-        return [Adam(self.made.parameters(), lr=self.params.lr)]
+        return [Adam(self.made.parameters(), lr=self.params.lr, fused=True)]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """One level a step, in turn."""

@@ -101,6 +101,24 @@ def test_generated_images_stand_where_they_were_declared_and_real_ones_cannot_be
         free.source()
 
 
+def test_generated_images_are_drawn_for_three_epochs_and_then_come_again_in_another_order() -> None:
+    calls = []
+
+    class Counted(Made):
+        def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            calls.append(count)
+            images = torch.arange(count, dtype=torch.uint8) + 20 * len(calls)
+            return images[:, None, None, None].expand(count, 3, 8, 8).clone(), torch.arange(count)
+
+    free = made("generated", "none", generator=Counted())
+    epochs = [torch.cat([batch.x_s[:, 0, 0, 0] for batch in free.epoch()]) for _ in range(5)]
+    assert calls == [20] * 3
+    first, second, third, fourth, fifth = epochs
+    assert not set(first.tolist()) & set(second.tolist()) | set(second.tolist()) & set(third.tolist())
+    assert set(fourth.tolist()) == set(first.tolist()) and set(fifth.tolist()) == set(second.tolist())
+    assert not torch.equal(fourth, first)
+
+
 def test_neighbours_are_made_from_what_is_served_as_source_and_keep_its_labels() -> None:
     near = made("labelled", "generated", neighbours=Near())
     assert near.steps_per_epoch == 2

@@ -98,8 +98,8 @@ def test_keys_of_attacks_are_pinned_and_leave_all_others_alone() -> None:
     assert attack_cells(plain) == []
     assert [c.key for c in plain] == [c.key for c in made if c.meta["kind"] != "attack"]
     keys = {c.label: c.key[:12] for c in attack_cells(made)}
-    assert keys["bn-reestimate+probe on ntl convnet uci:print s0"] == "c8b0570490bc"
-    assert keys["from-scratch convnet print s0"] == "7f273e2ed031"
+    assert keys["bn-reestimate+probe on ntl convnet uci:print s0"] == "eee4d824ce0c"
+    assert keys["from-scratch convnet print s0"] == "b281e0a9e6a0"
 
 
 def test_a_key_knows_the_model_the_target_and_n_and_from_scratch_no_source() -> None:

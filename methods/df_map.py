@@ -9,8 +9,8 @@ model per source; every other domain of the suite is its target. The mask and `d
 As described it moves little (trials.md): f_s reads few of D's pictures, so f_t is asked to leave what was never there.
 The params below are ours, against that, and no part of MAP's description, hence off:
 
-* `colour`, `pale`, `bold` and `ink` put x_s' itself in another look (looks.py) in the place of D's picture; they are
-  shares of the neighbours;
+* `colour`, `pale`, `bold`, `ink` and `texture` put x_s' itself in another look (looks.py) in the place of D's picture;
+  they are shares of the neighbours;
 * `far` leaves only what f_s reads as meant and what lies outside of the source, as far as f_s's BatchNorms can tell:
   a net cannot leave a domain that it cannot tell from its own;
 * `guard` is sf_map.py's, and moves a source's picture towards its own other look.
@@ -47,6 +47,7 @@ class DFMap(Distilled):
         pale: float = param(0.0, "share of grey ones of little contrast", "ours; 0: as described", later=True)
         bold: float = param(0.0, "share of grey ones of much contrast", "ours; 0: as described", later=True)
         ink: float = param(0.0, "share of ones in two greys", "ours; 0: as described", later=True)
+        texture: float = param(0.0, "share of ones over clouds of colour", "ours; 0: as described", later=True)
         far: float = param(
             0.0, "share of generated source pictures that a neighbour has to lie farther out than, and be read by f_s",
             "ours; 0: as described, every neighbour counts", later=True,

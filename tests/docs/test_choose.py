@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 CHOOSE = runpy.run_path(str(Path(__file__).parents[2] / "docs/tuning/choose.py"))
-summarise, choose = CHOOSE["summarise"], CHOOSE["choose"]
+summarise, ranked = CHOOSE["summarise"], CHOOSE["ranked"]
 
 
 def rows(variant: str, key: str, drop: float, removed: dict[str, float], **changed: Any) -> list[dict[str, Any]]:
     """The pairs of one cell, by target."""
-    facts = {"method": variant.partition("[")[0], "variant": variant, "params": variant, "key": key, "role": "target"}
-    facts |= {"score": "val", "control": False, "eligible": True, "source_drop": drop, "seconds": 20.0}
+    facts = {"method": variant.partition("[")[0], "variant": variant, "key": key, "role": "target", "score": "val"}
+    facts |= {"control": False, "eligible": True, "source_drop": drop, "seconds": 20.0, "seed": 0, "source": "street"}
     facts |= {"scenario": "labelled source, labelled target"}
     return [facts | {"target": t, "target_removed": r} | changed for t, r in removed.items()]
 
@@ -25,7 +25,8 @@ def test_a_cell_without_a_target_counts_once_for_the_source_and_its_eligible_tar
     pairs = rows("df-map", "a", 0.03, {"uci": 0.5, "print": 0.7}) + rows("df-map", "b", 0.00, {"street": 0.9})
     pairs += rows("df-map", "b", 0.00, {"uci-m": -9.0}, eligible=False)
     pairs += rows("uniform", "c", 0.50, {"uci": 0.0}, control=True)
-    (row,) = summarise(pd.DataFrame(pairs)).itertuples()
+    row, alone = summarise(pd.DataFrame(pairs), {0}).itertuples()
+    assert (row.source, alone.source) == ("all", "street")
     assert (row.cells, row.pairs) == (2, 3)
     assert row.source_drop == pytest.approx(0.015)
     assert row.worst_source_drop == 0.03
@@ -34,7 +35,7 @@ def test_a_cell_without_a_target_counts_once_for_the_source_and_its_eligible_tar
 
 def test_methods_with_and_without_targets_stand_in_one_search() -> None:
     pairs = rows("ntl", "a", 0.01, {"uci": 0.5}) + rows("df-map", "b", 0.01, {"uci": 0.5, "print": 0.7})
-    assert list(summarise(pd.DataFrame(pairs)).pairs) == [2, 1]
+    assert list(summarise(pd.DataFrame(pairs), {0}).query("source == 'all'").pairs) == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_methods_with_and_without_targets_stand_in_one_search() -> None:
 def test_an_incomplete_search_chooses_nothing(lacking: list[dict[str, Any]]) -> None:
     pairs = rows("df-map", "a", 0.01, {"uci": 0.5, "print": 0.7})
     with pytest.raises(SystemExit, match="not complete"):
-        summarise(pd.DataFrame(pairs + lacking))
+        summarise(pd.DataFrame(pairs + lacking), {0})
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_an_incomplete_search_chooses_nothing(lacking: list[dict[str, Any]]) -> 
     ],
 )
 def test_the_rule(settings: dict[str, tuple[float, float]], chosen: str) -> None:
-    facts = [{"variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()]
-    assert choose(pd.DataFrame(facts).assign(scenario="labelled source, no target")) == chosen
+    facts = [{"source": "all", "variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()]
+    assert ranked(pd.DataFrame(facts).assign(scenario="labelled source, no target"))[0] == chosen
 
 
 def test_the_bar_is_farther_off_where_no_real_source_is_seen() -> None:
@@ -70,4 +71,20 @@ def test_the_bar_is_farther_off_where_no_real_source_is_seen() -> None:
     )
     bars = dict.fromkeys(("labelled source, labelled target", "labelled source, no target"), "a")
     bars |= dict.fromkeys(("no source, unlabelled target", "no source, no target"), "b")
-    assert {scenario: choose(frame.assign(scenario=scenario)) for scenario in bars} == bars
+    assert {scenario: ranked(frame.assign(scenario=scenario, source="all"))[0] for scenario in bars} == bars
+
+
+def test_settings_are_ranked_by_the_rule_over_and_over() -> None:
+    settings = {"a": (0.05, 0.9), "b": (0.01, 0.2), "c": (0.03, 1.0), "d": (0.015, 0.8)}
+    facts = [{"variant": v, "source_drop": d, "target_removed": r} for v, (d, r) in settings.items()]
+    frame = pd.DataFrame(facts).assign(scenario="labelled source, no target", source="all")
+    assert ranked(frame) == ["d", "b", "c", "a"]
+
+
+def test_the_second_round_is_of_the_settings_that_have_all_its_seeds() -> None:
+    pairs = [row for s in (0, 1) for row in rows("ntl", f"a{s}", 0.01 * s, {"uci": 0.5 + 0.2 * s}, seed=s)]
+    pairs += rows("ntl[beta=1]", "b", 0.0, {"uci": 0.9})
+    row, _ = summarise(pd.DataFrame(pairs), {0, 1}).itertuples()
+    assert (row.variant, row.seeds, row.cells, row.pairs) == ("ntl", 2, 2, 2)
+    assert row.target_removed == pytest.approx(0.6)
+    assert len(summarise(pd.DataFrame(pairs), {0})) == 4  # two settings, over all sources and over the one

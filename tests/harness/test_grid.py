@@ -134,10 +134,10 @@ def test_union_targets_are_sorted() -> None:
 
 
 GOLDEN = {  # on tests/harness/quick.yaml, under made-up fingerprints
-    "ntl": "c128f92efa36e1dfb5fb74170d83f842e8e294622f623aaf1dacfb845910b694",
-    "cuti": "4ee8fd9ab89f73bd8c0d8fcdebdfd82bb48a8b4c8153dc0597a33ddb2f4d7c42",
-    "sa-map": "4e4577c55851f7075ee4a6167948f2d78aa7c730000b31db8372a4c99d7a2870",
-    "sa-map[tuned]": "b7dd43d006ff087e0fd420407f7e67dcf4c1e576140ca74dcb854722cd4fa90f",
+    "ntl": "4210d999bacfae1f57c4c564b415e72c1b300b917f8dbfa0e87692eb966fb977",
+    "cuti": "86acfaaec47ac404cf35e1231b82435b011ae2d5ddcf4e25f2b90985bdf96b5c",
+    "sa-map": "043fa86f3446b1f8dc92a20669a58677553e3d4a8a86ef4d63216dca39eca2c9",
+    "sa-map[tuned]": "032ceac97f23cb43f76c550f8beee463c2abe6235c6fec59ac9b4d4dc64c3d95",
 }
 
 

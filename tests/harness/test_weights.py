@@ -47,10 +47,10 @@ def test_keys_of_random_cells_are_pinned() -> None:
     """Golden: results that people have keep their keys, whatever other backbones and weights there are."""
     keys = [cell.key for cell in expand(read(QUICK, Filters()), PRINTS)]
     assert keys == [
-        "111c31f0494bdf27c577fad1c5e203670f5f9209299cd86208c6dd5b1d50efaa",
-        "4e4577c55851f7075ee4a6167948f2d78aa7c730000b31db8372a4c99d7a2870",
-        "f82ea91f47bb96990ef9702bd177ba31cd39d53d4e513f89af590a8d73c8ad73",
-        "48e40ca26011bc0df8eda23d98d20ea66e41d536c6f049634c84d65ca08a10a7",
+        "352f278c2b731c269d135d60a8efa6355177802c18bafcfde538056b954145ae",
+        "043fa86f3446b1f8dc92a20669a58677553e3d4a8a86ef4d63216dca39eca2c9",
+        "565fb6929809d1ad3478bd0483a89bae6e2bb84db0cf0a3ed0a81b232746c1f7",
+        "1b0384ad577265e3bd1dcead168839702713fb69ed78b7161f436bafdb32af69",
     ]
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from choose import SEEN, UNSEEN
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 HERE = Path(__file__).parent
-BARS = {"no source": 0.08, "source": 0.02}  # choose.py's
 WIDEST = 0.6  # of source_drop that is drawn; beyond it points stand at the edge
 
 
@@ -49,7 +49,7 @@ if __name__ == "__main__":
     mpl.use("Agg")
     log = pd.read_csv(HERE / "digits-mini.csv")
     unseen = {m for m in log.method if m.endswith("-free") or m in ("sf-map", "df-map")}
-    bars = {m: BARS["no source" if m in unseen else "source"] for m in log.method}
+    bars = {m: UNSEEN if m in unseen else SEEN for m in log.method}
     means = log[log.source == "all"]
     sheet({m: (rows, bars[m]) for m, rows in means.groupby("method")}, 3, "fronts.png")
     df_map = log[(log.method == "df-map") & (log.source != "all")]

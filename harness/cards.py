@@ -23,22 +23,19 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from harness import UsageError
+from harness.params import IMAGES, OURS, START, declared, typed
 from methods import MethodError
 
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"  # nothing that NAME[param=value,...], a shell or a file name would read otherwise
-START: dict[str, Any] = {"name": "start", "type": "str", "choices": ["source", "init"], "optional": False}
-# 200 is what the attacker's part of the embedded domains holds, and what `matched` and `decoded` are fitted on
-IMAGES: dict[str, Any] = {"name": "n", "type": "int", "choices": None, "optional": False, "default": 200}
-OURS = ("start", "n", "fidelity")  # the harness's own params: of methods, of attacks, and a name for a set of them
 NOUNS = {"protect": "method", "synth": "synthesiser", "attack": "attack"}
 
 
 @dataclass(frozen=True)
 class Card:
-    """A method as planning sees it; `params` holds name, type, choices, optional, default, meaning, source each."""
+    """A method as planning sees it; `params` are as harness/params.py has them."""
 
     name: str
     kind: str  # the kind of its cells: protect | synth | attack
@@ -80,11 +77,9 @@ class Card:
                 close = get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"{where}: {self.name} has no param {name!r}: {hint}")
-            values[name] = _typed(known[name], raw, f"{where}: param {name} of {self.name}")
-        if self.kind == "attack":
-            if values["n"] < 1:
-                raise UsageError(f"{where}: {self.name} needs an image at least, got n = {values['n']}")
-        elif (self.inputs or self.beside or self.kind == "synth") and values["start"] == "init":
+            values[name] = typed(known[name], raw, f"{where}: param {name} of {self.name}")
+        served = self.inputs or self.beside or self.kind == "synth"
+        if served and values.get("start") == "init":
             raise UsageError(f"{where}: {self.name} cannot start from init: f_s is all that it has of the source")
         return values
 
@@ -97,28 +92,6 @@ class Card:
         """The params as they stand in a key: without those that came later (methods.base.param) and are as before."""
         later = {p["name"]: p["default"] for p in self.params if p.get("later")}
         return {name: value for name, value in params.items() if name not in later or value != later[name]}
-
-
-def _typed(spec: dict[str, Any], raw: Any, what: str) -> Any:
-    """`raw` (from YAML, or text from the command line) as the type the method declared."""
-    if spec["optional"] and (raw is None or raw in ("none", "null")):
-        return None
-    if spec["choices"]:
-        if raw not in spec["choices"]:
-            raise UsageError(f"{what} must be one of {', '.join(map(str, spec['choices']))}, got {raw!r}")
-        return raw
-    try:
-        if spec["type"] == "bool":
-            return {"true": True, "false": False}[str(raw).lower()]
-        if isinstance(raw, bool):
-            raise ValueError
-        if spec["type"] == "int":
-            if float(raw) != int(float(raw)):
-                raise ValueError
-            return int(float(raw))
-        return {"float": float, "str": str}[spec["type"]](raw)
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{what} must be a {spec['type']}, got {raw!r}") from None
 
 
 def card_of(said: dict[str, Any]) -> Card:
@@ -244,8 +217,7 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
     _declared(cls, str(path))
     hints = get_type_hints(cls.Params)
     params = tuple(
-        {**_kind(hints[f.name], cls, f.name), "name": f.name, "default": f.default, **f.metadata}
-        for f in fields(cls.Params)
+        declared(f, hints[f.name], f"{path}: {cls.__qualname__}.Params.{f.name}") for f in fields(cls.Params)
     )
     return Card(
         name=cls.name, kind=_cells(cls), version=cls.version,
@@ -293,26 +265,9 @@ def _declared(cls: Any, where: str) -> None:
     must(isinstance(cls.beside, str), f"beside must be a method's name, got {cls.beside!r}")
     made = vars(cls.Params).get("__dataclass_params__")  # of this very class: one that lost its decorator has none
     must(made is not None and made.frozen, "Params must be a dataclass(frozen=True)")
-    for f in fields(cls.Params):
-        must(f.metadata.get("meaning") and f.metadata.get("source"),
-             f"Params.{f.name} must say its default, meaning and the source of its default: use param()")  # fmt: skip
-        must(f.name not in OURS, f"Params.{f.name} is the harness's own param: choose another name")
     for name, own in cls.fidelities.items():
         unknown = ", ".join(own.keys() - {f.name for f in fields(cls.Params)})
         must(name != cls.fidelity and own and not unknown,
              f"fidelities[{name!r}] must be another name than {cls.fidelity!r} and set params of the method; "
              f"unknown: {unknown or 'none'}",
         )  # fmt: skip
-
-
-def _kind(hint: Any, cls: Any, name: str) -> dict[str, Any]:
-    options = [h for h in get_args(hint) if h is not type(None)] if get_origin(hint) is not Literal else []
-    optional = bool(options) and len(options) < len(get_args(hint))
-    inner = options[0] if optional else hint
-    if get_origin(inner) is Literal:
-        return {"type": "str", "choices": list(get_args(inner)), "optional": optional}
-    if inner not in (int, float, bool, str):
-        raise MethodError(
-            f"param {name} of {cls.name} is a {inner}: use int, float, bool, str, Literal, or one of them | None"
-        )
-    return {"type": inner.__name__, "choices": None, "optional": optional}

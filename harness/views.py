@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import UsageError, api, environment
-from harness.cards import IMAGES, NOUNS, cards
+from harness.cards import NOUNS, cards
 from harness.cells import Cell
 from harness.grid import Filters
 from harness.panel import duration
+from harness.params import IMAGES, bounds
 from harness.plan import Plan
 from results.store import Store
 from suites import SuiteError, backbones, pairs, schema
@@ -239,7 +240,7 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
             sets = ", ".join(f"{k}={v}" for k, v in own.items())
             lines.append(f"    fidelity={r['fidelity']} ({r['fidelity']}|{name})  {name} sets {sets}")
         for p in r["params"]:
-            kind = "|".join(p["choices"]) if p["choices"] else p["type"]
+            kind = "|".join(p["choices"]) if p["choices"] else ", ".join(filter(None, (p["type"], bounds(p))))
             default = "none" if p["default"] is None else p["default"]
             lines.append(f"    {p['name']}={default} ({kind})  {p['meaning']}. Default: {p['source']}")
         lines.append("")

@@ -44,12 +44,16 @@ class Needs:
         )
 
 
-def param(default: Any, meaning: str, source: str, later: bool = False) -> Any:
+def param(
+    default: Any, meaning: str, source: str, later: bool = False, least: float | None = None, most: float | None = None
+) -> Any:
     """A field of a method's `Params`: its default, what it means, and where the default comes from.
 
+    `least` and `most` are the range of a number, both included; what is outside is refused before anything runs.
     `later`: it came when cells of the method existed, and its default is what they did. At its default it stays out of
     the key, so that they are the same cells still."""
-    return field(default=default, metadata={"meaning": meaning, "source": source, "later": later})
+    told = {"meaning": meaning, "source": source, "later": later, "least": least, "most": most}
+    return field(default=default, metadata=told)
 
 
 class Batch:

@@ -32,11 +32,11 @@ class Alternating(Method, ABC):
 
     @dataclass(frozen=True)
     class Params:
-        alpha: float = param(0.1, "scale a of the target KL", "released code; baselines.md B3")
-        upper: float = param(1.0, "bound of the target term", "released code; baselines.md B3")
+        alpha: float = param(0.1, "scale a of the target KL", "released code; baselines.md B3", least=0)
+        upper: float = param(1.0, "bound of the target term", "released code; baselines.md B3", least=0)
         cap: Cap = param("batch", "bound the target KL per batch or per sample", "batch: released code; see trials.md")
         kl_reduction: Reduction = param("mean", "mean = CE / classes, batchmean = CE", "released code; map.md 4")
-        lr: float | None = param(None, "learning rate; none = the recipe's", "the suite's recipe")
+        lr: float | None = param(None, "learning rate; none = the recipe's", "the suite's recipe", least=0)
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)

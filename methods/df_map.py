@@ -43,22 +43,22 @@ class DFMap(Distilled):
 
     @dataclass(frozen=True)
     class Params(Distilled.Params):
-        colour: float = param(0.0, "share of recoloured pictures", "ours; all 0: D's, as described", later=True)
-        pale: float = param(0.0, "share of grey ones of little contrast", "ours; 0: as described", later=True)
-        bold: float = param(0.0, "share of grey ones of much contrast", "ours; 0: as described", later=True)
-        ink: float = param(0.0, "share of ones in two greys", "ours; 0: as described", later=True)
-        texture: float = param(0.0, "share of ones over clouds of colour", "ours; 0: as described", later=True)
+        colour: float = param(
+            0.0, "share of recoloured pictures", "ours; all 0: D's, as described", later=True, least=0
+        )
+        pale: float = param(0.0, "share of grey ones of little contrast", "ours; 0: as described", later=True, least=0)
+        bold: float = param(0.0, "share of grey ones of much contrast", "ours; 0: as described", later=True, least=0)
+        ink: float = param(0.0, "share of ones in two greys", "ours; 0: as described", later=True, least=0)
+        texture: float = param(0.0, "share of ones over clouds of colour", "ours; 0: as described", later=True, least=0)
         far: float = param(
             0.0, "share of generated source pictures that a neighbour has to lie farther out than, and be read by f_s",
-            "ours; 0: as described, every neighbour counts", later=True,
+            "ours; 0: as described, every neighbour counts", later=True, least=0, most=1,
         )  # fmt: skip
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)
         p = self.params
         self.looks = {look: share for name, look in LOOKS.items() if (share := getattr(p, name))}
-        if any(share < 0 for share in self.looks.values()):
-            raise MethodError(f"{self.name}: {', '.join(LOOKS)} are shares: make them 0 or more")
         self.left: Tensor | None = None  # which of a batch's neighbours are to be left; None: all
         if p.far:
             self.norms = [m for m in self.f_s.modules() if isinstance(m, nn.BatchNorm2d)][:NORMS]

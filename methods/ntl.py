@@ -26,12 +26,12 @@ class NTL(Method):
 
     @dataclass(frozen=True)
     class Params:
-        alpha: float = param(0.1, "scale a of the target KL", "released code; baselines.md B1")
-        beta: float = param(0.1, "scale b of the MMD", "released code; baselines.md B1")
-        upper: float = param(1.0, "bound of both factors", "released code; baselines.md B1")
+        alpha: float = param(0.1, "scale a of the target KL", "released code; baselines.md B1", least=0)
+        beta: float = param(0.1, "scale b of the MMD", "released code; baselines.md B1", least=0)
+        upper: float = param(1.0, "bound of both factors", "released code; baselines.md B1", least=0)
         cap: Cap = param("batch", "bound the target KL per batch or per sample", "batch: released code; see trials.md")
         kl_reduction: Reduction = param("mean", "mean = CE / classes, batchmean = CE", "released code; map.md 4")
-        lr: float | None = param(None, "learning rate; none = the recipe's", "the suite's recipe")
+        lr: float | None = param(None, "learning rate; none = the recipe's", "the suite's recipe", least=0)
         bound: Literal["factors", "product"] = param(
             "factors", "bound a KL_t and b MMD each, or b MMD and then the product",
             "factors: released code; product: the paper's formula by a digest, map.md 7", later=True,

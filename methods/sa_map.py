@@ -59,11 +59,15 @@ class SAMap(Method):
 
     @dataclass(frozen=True)
     class Params:
-        lam: float = param(0.1, "scale lambda of the target CE", "recalled, map.md 4; 0.1 in NTL's and CUTI's code")
-        alpha: float = param(1.0, "upper bound of the target term", "recalled, map.md 4; 1 in NTL's and CUTI's code")
+        lam: float = param(
+            0.1, "scale lambda of the target CE", "recalled, map.md 4; 0.1 in NTL's and CUTI's code", least=0
+        )
+        alpha: float = param(
+            1.0, "upper bound of the target term", "recalled, map.md 4; 1 in NTL's and CUTI's code", least=0
+        )
         cap: Cap = param("batch", "bound the target CE per batch or per sample", "batch: map.md 4; see trials.md")
         kl_reduction: Reduction = param("batchmean", "batchmean = CE, mean = CE / classes", "open, map.md 4: textbook")
-        mask_lr: float = param(0.06, "Adam's learning rate on the scores", "open, map.md U2; trials.md")
+        mask_lr: float = param(0.06, "Adam's learning rate on the scores", "open, map.md U2; trials.md", least=0)
         granularity: Literal["weight", "filter"] = param(
             "weight", "what one score decides on: a weight, or a filter (a row of a linear layer)",
             "open, map.md U1: pruning is called unstructured", later=True,

@@ -34,13 +34,13 @@ class Distilled(SAMap):
 
     @dataclass(frozen=True)
     class Params(SAMap.Params):
-        distill: float = param(0.0, "weight of the squared distance to f_s's logits", "ours; 0: as described")
+        distill: float = param(0.0, "weight of the squared distance to f_s's logits", "ours; 0: as described", least=0)
         hold: float = param(
-            0.0, "nats of target CE, each sample's capped at alpha / lam, that lam is steered to", "ours"
+            0.0, "nats of target CE, each sample's capped at alpha / lam, that lam is steered to", "ours", least=0
         )
         guard: float = param(
             0.0, "largest part of the way to its x_t that a generated source image is moved; half of them are",
-            "ours; 0: as described", later=True,
+            "ours; 0: as described", later=True, least=0, most=1,
         )  # fmt: skip
 
     def setup(self, model: nn.Module, access: Access) -> None:
@@ -80,5 +80,5 @@ class SFMap(SourceFree, Distilled):
     class Params(Distilled.Params):
         confidence: float = param(
             0.0, "least softmax of f_s for its answer to be a label; a target image below it asks for nothing",
-            "open, map.md U8: no filter", later=True,
+            "open, map.md U8: no filter", later=True, least=0, most=1,
         )  # fmt: skip

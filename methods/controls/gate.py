@@ -78,7 +78,9 @@ class Gate(Method):
 
     @dataclass(frozen=True)
     class Params:
-        lr: float | None = param(1e-3, "learning rate of the gate; none = the recipe's", "chosen: it starts untrained")
+        lr: float | None = param(
+            1e-3, "learning rate of the gate; none = the recipe's", "chosen: it starts untrained", least=0
+        )
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)

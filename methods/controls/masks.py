@@ -62,7 +62,9 @@ class RandomMask(AsDense):
 
     @dataclass(frozen=True)
     class Params(AsDense.Params):
-        draw: int = param(0, "which of many draws, a seed of its own", "chosen: 0 to 4 are five draws of one density")
+        draw: int = param(
+            0, "which of many draws, a seed of its own", "chosen: 0 to 4 are five draws of one density", least=0
+        )
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)

@@ -159,10 +159,10 @@ class DiversityGenerator(_Neighbours):
 
     @dataclass(frozen=True)
     class Params:
-        mix: float = param(0.6, "share of the styled picture in a neighbour", "L2D's, map.md 6")
-        beta: float = param(0.1, "weight of the CLUB bound", "L2D's, map.md 6")
-        lr: float = param(5e-3, "SGD's in L2D's script; here Adam's, on the styles", "map.md 6")
-        lr_q: float = param(1e-3, "Adam's learning rate on q(z_n | z)", "chosen: Adam's default")
+        mix: float = param(0.6, "share of the styled picture in a neighbour", "L2D's, map.md 6", least=0, most=1)
+        beta: float = param(0.1, "weight of the CLUB bound", "L2D's, map.md 6", least=0)
+        lr: float = param(5e-3, "SGD's in L2D's script; here Adam's, on the styles", "map.md 6", least=0)
+        lr_q: float = param(1e-3, "Adam's learning rate on q(z_n | z)", "chosen: Adam's default", least=0)
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model, access)
@@ -208,10 +208,10 @@ class SourceNeighbours(_Neighbours):
 
     @dataclass(frozen=True)
     class Params:
-        mix: float = param(0.6, "share of the styled picture in a neighbour", "L2D's, map.md 6")
-        levels: int = param(5, "distances, bounded at 0.1, 0.2, ...", "NTL's 5 on digits, baselines.md B2")
-        label: float = param(0.5, "weight of f_s's cross entropy on the neighbours", "NTL's, baselines.md B2")
-        lr: float = param(5e-3, "Adam's learning rate", "as diversity-generator's")
+        mix: float = param(0.6, "share of the styled picture in a neighbour", "L2D's, map.md 6", least=0, most=1)
+        levels: int = param(5, "distances, bounded at 0.1, 0.2, ...", "NTL's 5 on digits, baselines.md B2", least=1)
+        label: float = param(0.5, "weight of f_s's cross entropy on the neighbours", "NTL's, baselines.md B2", least=0)
+        lr: float = param(5e-3, "Adam's learning rate", "as diversity-generator's", least=0)
 
     def caps(self) -> list[float]:
         return [0.1 * (i + 1) for i in range(self.params.levels)]

@@ -120,24 +120,33 @@ class SourceGenerator(Synthesiser):
 
     @dataclass(frozen=True)
     class Params:
-        members: int = param(1, "generators trained side by side, each on its share of the batch", "ours")
-        latent: int = param(64, "length of z and of the class embedding", "ours; 256 in DFQ, map.md 5")
-        width: int = param(64, "channels at a quarter of the image size, halved twice", "ours")
-        bn: float = param(10.0, "weight of the BatchNorm statistics", "ours; 1 to 10 on another scale in map.md 5")
-        tv: float = param(0.1, "weight of total variation", "ours; map.md 5")
-        move: int = param(3, "class loss: pixels a picture is moved by at most", "ours; digits-mini's shift")
-        turn: float = param(0.2, "class loss: radians a picture is turned by at most", "ours")
-        zoom: float = param(0.1, "class loss: logarithm of the largest zoom, in or out", "ours")
-        noise: float = param(0.3, "class loss: largest standard deviation of the noise, of 0..1", "ours")
-        drop: float = param(0.4, "class loss: share of f_s's features that are dropped", "ours")
-        spread: float = param(0.2, "weight of mode seeking in f_s's features", "ours; trials.md found it needed")
-        spread_pixels: float = param(0.1, "weight of mode seeking in pixels", "ours")
+        members: int = param(1, "generators trained side by side, each on its share of the batch", "ours", least=1)
+        latent: int = param(64, "length of z and of the class embedding", "ours; 256 in DFQ, map.md 5", least=1)
+        width: int = param(64, "channels at a quarter of the image size, halved twice", "ours", least=4)
+        bn: float = param(
+            10.0, "weight of the BatchNorm statistics", "ours; 1 to 10 on another scale in map.md 5", least=0
+        )
+        tv: float = param(0.1, "weight of total variation", "ours; map.md 5", least=0)
+        move: int = param(3, "class loss: pixels a picture is moved by at most", "ours; digits-mini's shift", least=0)
+        turn: float = param(0.2, "class loss: radians a picture is turned by at most", "ours", least=0)
+        zoom: float = param(0.1, "class loss: logarithm of the largest zoom, in or out", "ours", least=0)
+        noise: float = param(0.3, "class loss: largest standard deviation of the noise, of 0..1", "ours", least=0)
+        drop: float = param(0.4, "class loss: share of f_s's features that are dropped", "ours", least=0, most=1)
+        spread: float = param(
+            0.2, "weight of mode seeking in f_s's features", "ours; trials.md found it needed", least=0
+        )
+        spread_pixels: float = param(0.1, "weight of mode seeking in pixels", "ours", least=0)
         reach: float = param(
             1.1, "standard deviation of z when pictures are drawn; in training it is 1",
             "ours; on digits-mini's val each tenth adds .03 to .05 of diversity and costs the judge .00 to .02",
+            least=0,
         )  # fmt: skip
-        jitter: int = param(1, "pixels a picture is moved by at most when it is drawn", "ours; 2 costs the judge more")
-        memory: float = param(0.99, "momentum of the memory's moving average", "0.999 for longer schedules, map.md U7")
+        jitter: int = param(
+            1, "pixels a picture is moved by at most when it is drawn", "ours; 2 costs the judge more", least=0
+        )
+        memory: float = param(
+            0.99, "momentum of the memory's moving average", "0.999 for longer schedules, map.md U7", least=0, most=1
+        )
 
     def blank(self, classes: int, image_size: int) -> Source:
         p = self.params

@@ -139,8 +139,8 @@ def test_a_grid_names_its_attacks_and_the_command_line_has_the_last_word(tmp_pat
     [
         ("prob", "command line: unknown attack 'prob': did you mean probe?"),
         ("ntl", "command line: ntl is a method, not an attack; ask for it with -m or under `methods:`"),
-        ("probe[n=0]", "command line: probe needs an image at least, got n = 0"),
-        ("probe[n=many]", "param n of probe must be a int, got 'many'"),
+        ("probe[n=0]", "command line: param n of probe must be 1 or more, got '0'"),
+        ("probe[n=many]", "param n of probe must be a whole number, got 'many'"),
         ("probe[start=init]", "probe has no param 'start': it has c, n"),
     ],
 )

@@ -118,6 +118,17 @@ def test_the_good_method_passes_so_that_the_broken_ones_below_show_something(
         (('param(1.0, "scale of the loss", "chosen")', "1.0"), "discovery", "Params.scale must say its default"),
         (('"chosen"', '""'), "discovery", "Params.scale must say its default"),
         (("scale: float", "start: float"), "discovery", "Params.start is the harness's own param"),
+        (
+            ('"chosen")', '"chosen", least=2)'),
+            "discovery",
+            "Params.scale must be 2 or more, and so must its default, 1.0",
+        ),
+        (('"chosen")', '"chosen", most=0.5)'), "discovery", "must be 0.5 or less, and so must its default, 1.0"),
+        (
+            ('float = param(1.0, "scale of the loss", "chosen")', 'bool = param(True, "scaled?", "chosen", least=0)'),
+            "discovery",
+            "Params.scale is true or false and has no range: leave least and most out",
+        ),
         (("scale: float", "scale: list"), "discovery", "use int, float, bool, str, Literal"),
         (("import random", "import rand0m"), "discovery", "cannot be imported: ModuleNotFoundError: No module named"),
         (('"""`mine`: f_s trained on."""', ""), "documented", "mine.py has no docstring"),

@@ -14,7 +14,6 @@ from methods import MethodError
 from methods.base import Access, Batch
 from methods.df_map import DFMap
 from methods.images import to_pixels
-from methods.looks import LOOKS
 from suites import backbones
 
 Parts = dict[str, tuple[Tensor, Tensor]]
@@ -130,9 +129,7 @@ def test_guard_moves_half_of_the_source_some_way(served: Callable[..., Watched],
     )  # a quarter of the way for half of them: seven eighths of the colour
 
 
-def test_what_is_undefined_says_so(train: Callable[..., Fitted], f_s: nn.Module, parts: Parts) -> None:
+def test_what_is_undefined_says_so(train: Callable[..., Fitted], parts: Parts) -> None:
     inputs = {"source-generator": Drawn(parts), "diversity-generator": Negatives()}
     with pytest.raises(MethodError, match="undefined on a backbone without BatchNorm"):
         train(DFMap(DFMap.Params(far=0.9)), backbones.build("vgg11", 10, 32, 0), inputs, epochs=1)
-    with pytest.raises(MethodError, match=f"{', '.join(LOOKS)} are shares"):
-        train(DFMap(DFMap.Params(ink=-1.0)), f_s, inputs, epochs=1)

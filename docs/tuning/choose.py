@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 import results
+from harness.grid import read
 
 SEEN, UNSEEN = 0.02, 0.08  # the rule's bars of source_drop: where real source images are seen, and where not
 POINT = 0.01  # of target_removed, within which settings are alike
@@ -88,7 +89,10 @@ if __name__ == "__main__":
     final = summarise(pairs, SEEDS)
     if missing := sorted(set(finalists) - set(final.variant)):
         seeds = f"{min(SEEDS)}-{max(SEEDS)}"
-        command = ["mapbench", "run", Path(sys.argv[1]).name, "-s", seeds, *(w for v in missing for w in ("-m", v))]
+        command = ["mapbench", "run", name := Path(sys.argv[1]).name, "-s", seeds]
+        # the search is a file's first part; without its pairs, -m would run on those of the other parts as well
+        command += [w for s, (t,) in read(name).parts[0].pairs for w in ("-p", f"{s}:{t}")]
+        command += [w for v in missing for w in ("-m", v)]
         print("the second round:", shlex.join(command))
         sys.exit()
     final = final[final.variant.isin(finalists)]

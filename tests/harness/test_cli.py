@@ -93,7 +93,8 @@ def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench
         "gate (control)",
     ):
         assert f"\n{name}\n" in f"\n{said}"
-    assert "lam=0.1 (float)" in said
+    assert "lam=0.1 (float, 0 or more)" in said
+    assert "guard=0.0 (float, 0 to 1)" in said
     assert "Default: recalled, map.md 4" in said
     assert said.count("not a plain network") == 4  # gate, and its forms with less data
     assert "fidelity=released (released|paper)  paper sets kl_reduction=batchmean, bound=product, tap=embedding" in said

@@ -79,6 +79,14 @@ def eligible(pairs: pd.DataFrame) -> list[str]:
     return [f"{s}:{t}" for (s, t), a in known.items() if (a - chance) / (1 - chance) >= 1 / 3]
 
 
+def second_round(grid: str, variants: list[str]) -> str:
+    """The command that runs these settings on the search's pairs with all seeds. A search is its file's first part;
+    without its pairs, -m would run on those of the other parts as well."""
+    command = ["mapbench", "run", grid, "-s", f"{min(SEEDS)}-{max(SEEDS)}"]
+    command += [word for s, (t,) in read(grid).parts[0].pairs for word in ("-p", f"{s}:{t}")]
+    return shlex.join([*command, *(word for v in variants for word in ("-m", v))])
+
+
 if __name__ == "__main__":
     pairs = results.load(sys.argv[1])
     if "untrained" in set(pairs.variant):
@@ -88,12 +96,7 @@ if __name__ == "__main__":
     finalists = [variant for variants in order.values() for variant in variants[:FINALISTS]]
     final = summarise(pairs, SEEDS)
     if missing := sorted(set(finalists) - set(final.variant)):
-        seeds = f"{min(SEEDS)}-{max(SEEDS)}"
-        command = ["mapbench", "run", name := Path(sys.argv[1]).name, "-s", seeds]
-        # the search is a file's first part; without its pairs, -m would run on those of the other parts as well
-        command += [w for s, (t,) in read(name).parts[0].pairs for w in ("-p", f"{s}:{t}")]
-        command += [w for v in missing for w in ("-m", v)]
-        print("the second round:", shlex.join(command))
+        print("the second round:", second_round(Path(sys.argv[1]).name, missing))
         sys.exit()
     final = final[final.variant.isin(finalists)]
     chosen = {method: ranked(settings)[0] for method, settings in final.groupby("method")}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from harness.grid import Filters, read
+
+SEARCHES = ("digits-mini-search", "digits-mini-search-less-data")
 CHOOSE = runpy.run_path(str(Path(__file__).parents[2] / "docs/tuning/choose.py"))
 summarise, ranked = CHOOSE["summarise"], CHOOSE["ranked"]
 
@@ -88,3 +92,17 @@ def test_the_second_round_is_of_the_settings_that_have_all_its_seeds() -> None:
     assert (row.variant, row.seeds, row.cells, row.pairs) == ("ntl", 2, 2, 2)
     assert row.target_removed == pytest.approx(0.6)
     assert len(summarise(pd.DataFrame(pairs), {0})) == 4  # two settings, over all sources and over the one
+
+
+@pytest.mark.parametrize("grid", SEARCHES)
+def test_the_second_round_is_on_the_pairs_of_the_first_alone(grid: str) -> None:
+    words = shlex.split(CHOOSE["second_round"](grid, ["ntl[beta=1,cap=sample]", "cuti"]))
+    typed: dict[str, tuple[str, ...]] = dict.fromkeys(("-m", "-p", "-s"), ())
+    for option, value in zip(words[3::2], words[4::2], strict=True):
+        typed[option] += (value,)
+    assert words[:3] == ["mapbench", "run", grid]
+    asked = read(grid, Filters(methods=typed["-m"], pairs=typed["-p"], seeds=typed["-s"]))
+    first = read(grid).parts[0].pairs
+    for part in asked.parts:
+        assert (set(part.pairs), part.seeds) == (set(first), (0, 1, 2))
+        assert [v.name for v in part.variants] == ["ntl[beta=1,cap=sample]", "cuti"]

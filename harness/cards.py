@@ -52,6 +52,7 @@ class Card:
     beside: str  # the method whose cell it hangs on, or ""
     plain: bool
     blind: bool  # an attack that looks at no model
+    share: float  # of the recipe's epochs; 1 but for synthesisers
     summary: str
     params: tuple[dict[str, Any], ...]
     file: str
@@ -224,7 +225,8 @@ def _card(cls: Any, path: Path, digest: str) -> Card:
         scenario=cls.needs.scenario, target=cls.needs.target, source=cls.needs.source, control=cls.control,
         fidelity=cls.fidelity, fidelities={name: dict(own) for name, own in cls.fidelities.items()}, start=cls.start,
         smallest_tap=cls.smallest_tap, inputs=cls.inputs, beside=cls.beside, plain=cls.plain,
-        blind=getattr(cls, "blind", False), params=params, file=str(path), sha256=digest, qualname=cls.__qualname__,
+        blind=getattr(cls, "blind", False), share=getattr(cls, "share", 1.0), params=params, file=str(path),
+        sha256=digest, qualname=cls.__qualname__,
         summary=(sys.modules[cls.__module__].__doc__ or "").strip().split("\n")[0],
     )  # fmt: skip
 
@@ -262,6 +264,9 @@ def _declared(cls: Any, where: str) -> None:
          "plain = False is for controls only: protect the net as it is")  # fmt: skip
     must(isinstance(cls.inputs, tuple) and all(isinstance(name, str) for name in cls.inputs),
          f"inputs must be a tuple of synthesisers' names, got {cls.inputs!r}")  # fmt: skip
+    share = getattr(cls, "share", 1.0)
+    must(isinstance(share, (int, float)) and 0 < share <= 1,
+         f"share must be a number above 0 and up to 1, a part of the recipe's epochs, got {share!r}")  # fmt: skip
     must(isinstance(cls.beside, str), f"beside must be a method's name, got {cls.beside!r}")
     made = vars(cls.Params).get("__dataclass_params__")  # of this very class: one that lost its decorator has none
     must(made is not None and made.frozen, "Params must be a dataclass(frozen=True)")

@@ -138,6 +138,7 @@ def _synth(part: Part, train: Cell, seed: int, card: Card, params: dict[str, Any
     suite, backbone = part.suite, train.spec["backbone"]
     recipe = suite.recipes[backbone].synth
     assert recipe is not None  # unfit() has asked
+    recipe = recipe.model_copy(update={"epochs": max(1, round(recipe.epochs * card.share))})
     above = [c.key for c in inputs]
     spec = {
         **train.spec, "kind": "synth", "seed": seed, "recipe": recipe.model_dump(), "method": card.name,

@@ -26,6 +26,7 @@ class Synthesiser(Method, ABC):
 
     needs: ClassVar[Needs] = Needs(source="none", target="none")
     plain: ClassVar[bool] = False  # what it finishes with is no classifier
+    share: ClassVar[float] = 1.0  # of the epochs of the suite's synth recipe; what has less to learn takes less
 
     def setup(self, model: nn.Module, access: Access) -> None:
         super().setup(model.eval().requires_grad_(False), access)

@@ -25,14 +25,13 @@ def direct(net: Styles, images: Tensor, kernels: Kernels, shares: Tensor) -> Ten
     for (there, back), scale, shift in zip(kernels[1:], net.scales, net.shifts, strict=True):
         h = F.instance_norm(F.conv2d(noisy, there)) * scale + shift
         branches.append(torch.tanh(F.conv_transpose2d(h, back)))
-    styled = torch.sigmoid((shares.view(-1, 1, 1, 1, 1) * torch.stack(branches)).sum(0))
-    return net.mix * styled + (1 - net.mix) * images
+    return torch.sigmoid((shares.view(-1, 1, 1, 1, 1) * torch.stack(branches)).sum(0))
 
 
 def both(pictures: int, size: int = 32) -> list[tuple[list[Tensor], float]]:
     """What each of the two makes and all its gradients, and the seconds of a pass, the first one aside."""
     torch.manual_seed(0)
-    net, images = Styles(size, 0.6), torch.rand(pictures, 3, size, size)
+    net, images = Styles(size), torch.rand(pictures, 3, size, size)
     kernels = net.draw(torch.Generator().manual_seed(0))
     shares = torch.full((len(kernels),), 1 / len(kernels))
     found = []

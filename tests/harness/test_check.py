@@ -107,6 +107,7 @@ def test_the_good_method_passes_so_that_the_broken_ones_below_show_something(
         (('target="none"', 'target="some"'), "discovery", "each one of labelled, unlabelled, generated, none"),
         (('name = "mine"', 'name = "mine"; start = "scratch"'), "discovery", "start must be one of source, init"),
         (('name = "mine"', 'name = "mine"; plain = False'), "discovery", "plain = False is for controls only"),
+        (('name = "mine"', 'name = "mine"; share = 2'), "discovery", "share must be a number above 0 and up to 1"),
         (('name = "mine"', 'name = "mine"; beside = 3'), "discovery", "beside must be a method's name, got 3"),
         (
             ('name = "mine"', 'name = "mine"; fidelities = {"paper": {"scael": 2}}'),

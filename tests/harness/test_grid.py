@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def cells(target: str = "digits-mini", **filters: tuple[str, ...]) -> list[Cell]
 def test_digits_mini_is_the_grid_the_issue_asks_for() -> None:
     """12 pairs, 4 sources for target-free ones, 3 seeds; every key once; parents before children."""
     made = cells()
-    of = {v: [c for c in made if c.meta["variant"] == v] for v in {c.meta["variant"] for c in made}}
-    assert len(of[""]) == 12
-    assert len(of["ntl"]) == len(of["sa-map"]) == len(of["constant"]) == 36
-    assert len(of["continue"]) == len(of["untrained"]) == 12
+    many = Counter(c.meta["method"] for c in made)
+    assert many[None] == 12
+    assert many["ntl"] == many["sa-map"] == many["sf-map"] == many["constant"] == 36
+    assert many["df-map"] == many["continue"] == many["untrained"] == 12
     keys = [c.key for c in made]
     assert len(set(keys)) == len(keys)
     assert all(keys.index(c.meta["parent"]) < keys.index(c.key) for c in made if c.meta["parent"])
@@ -65,6 +66,12 @@ def test_methods_that_need_generated_images_share_one_synth_cell_per_source_mode
     assert all(keys.index(key) < keys.index(c.key) for c in made for key in c.spec.get("inputs", ()))
     waits = {t.key: t.inputs for t in Plan(tuple(made), {}).tasks()}  # the scheduler holds them back until it is there
     assert all(waits[c.key] == tuple(c.spec["inputs"]) for c in users)
+
+
+def test_a_synthesiser_trains_for_its_share_of_the_recipes_epochs() -> None:
+    made = cells(methods=("df-map", "ntl-source-only"), pairs=("uci:print",), seeds=("0",))
+    epochs = {c.meta["method"]: c.spec["recipe"]["epochs"] for c in made if c.meta["kind"] == "synth"}
+    assert epochs == {"source-generator": 40, "source-neighbours": 20, "diversity-generator": 10}
 
 
 def test_a_mask_control_hangs_on_the_cell_it_stands_beside() -> None:

@@ -38,6 +38,17 @@ def test_every_grid_that_ships_expands_into_cells_that_can_run(name: str) -> Non
     assert not [c.label for c in made if c.skip and c.meta["kind"] != "attack"]
 
 
+def test_every_method_has_its_two_headline_rows_in_the_two_grids_of_digits_mini() -> None:
+    """Tuned in the one, as described in the other, on the same f_s and synthesisers, so that they share a board."""
+    tuned, plain = cells("digits-mini"), cells("digits-mini-as-described")
+    assert variants(plain) == {name: {name} for name in METHODS - {"ntl-source-free", "cuti-source-free"}}
+    assert variants(tuned).keys() == METHODS
+    assert all(cell.meta["tuned"] for cell in tuned if cell.meta["method"] in METHODS)
+    assert not any(cell.meta["tuned"] for cell in plain)
+    shared = {cell.key for cell in tuned} & {cell.key for cell in plain}
+    assert shared == {cell.key for cell in tuned if cell.meta["kind"] == "synth" or cell.meta["method"] is None}
+
+
 def test_the_searches_have_twelve_settings_for_every_method_and_leaves_test_unread() -> None:
     made = cells("digits-mini-search") + cells("digits-mini-search-less-data")
     assert {name: len(found) for name, found in variants(made).items()} == dict.fromkeys(METHODS, 12)

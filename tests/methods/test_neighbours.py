@@ -87,7 +87,7 @@ def test_q_and_the_styles_learn_from_their_own_terms_alone(f_s: nn.Module, parts
         maker = DiversityGenerator(DiversityGenerator.Params(beta=beta))
         maker.setup(f_s, SimpleNamespace(classes=10, image_size=32, generator=of(0), batch=64))  # type: ignore[arg-type]
         maker.step(batch)[0].backward()
-        pulls.append([torch.cat([p.grad.flatten() for p in net.parameters()]) for net in (maker.q, maker.made)])
+        pulls.append([torch.cat([p.grad.flatten() for p in net.parameters()]) for net in (maker.q, maker.made.levels)])
     assert torch.equal(pulls[0][0], pulls[1][0])
     assert pulls[0][0].abs().sum() > 0
     assert not torch.allclose(pulls[0][1], pulls[1][1])
@@ -128,6 +128,22 @@ def test_source_neighbours_go_as_far_as_their_level_and_f_s_still_reads_them(
         right.append(float((logits(f_s, made).argmax(1) == meant).float().mean()))
     assert right[1] >= right[0]
     assert fitted.curves["label"][-1] < fitted.curves["label"][0]
+
+
+def test_each_distance_learns_a_share_of_its_own(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    """The second bound is five times the first, and what is mixed in for it is more."""
+    maker = SourceNeighbours(SourceNeighbours.Params(levels=5))
+    fitted = train(maker, f_s, batch=64, epochs=20)
+    shares = fitted.model.mix.sigmoid()  # type: ignore[operator, union-attr]
+    assert maker.blank(10, 32).mix.sigmoid().tolist() == pytest.approx([0.3] * 5)
+    assert shares[0] < shares[-1]
+    assert shares[0] < 0.3
+
+
+def test_the_share_of_the_diversity_generator_is_not_learned(f_s: nn.Module, parts: Parts, train: Train) -> None:
+    maker = DiversityGenerator()
+    fitted = train(maker, f_s, {"source-generator": Draws(parts["source"])}, batch=64, epochs=2)
+    assert fitted.model.mix.sigmoid().tolist() == pytest.approx([maker.params.mix])  # type: ignore[operator, union-attr]
 
 
 def test_df_map_leaves_the_neighbours_and_keeps_the_source(f_s: nn.Module, parts: Parts, train: Train) -> None:

@@ -214,6 +214,12 @@ def variant(text: str, known: dict[str, Card], suite: schema.Suite, where: str, 
             raise UsageError(f"{where}: cannot read {item!r} in {text!r}: write NAME[param=value,...]")
         given[name] = value
     params = card.check(given, where)
+    for name in (spec["name"] for spec in card.params if spec.get("of_class")):
+        if params[name] is not None and params[name] >= suite.classes:
+            raise UsageError(
+                f"{where}: param {name} of {card.name} is one of {suite.suite}'s {suite.classes} classes, "
+                f"0 to {suite.classes - 1}, got {params[name]}"
+            )
     tuned = card.name in suite.tuned and params == card.check(suite.tuned[card.name], where)
     return Variant(card, params, tuned, _beside(card, params, known, suite, where))
 

@@ -3,7 +3,7 @@
     mapbench list methods            every param with its kind, its range, its meaning and the source of its default
 
 A declared param is a dict, as cards (harness/cards.py) cache it: name, type, choices, optional, default, meaning,
-source, and least and most where there are such (methods.base.param).
+source, and least, most and of_class where there are such (methods.base.param).
 """
 
 from __future__ import annotations

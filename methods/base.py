@@ -45,14 +45,23 @@ class Needs:
 
 
 def param(
-    default: Any, meaning: str, source: str, later: bool = False, least: float | None = None, most: float | None = None
-) -> Any:
+    default: Any, meaning: str, source: str, later: bool = False, least: float | None = None, most: float | None = None,
+    of_class: bool = False,
+) -> Any:  # fmt: skip
     """A field of a method's `Params`: its default, what it means, and where the default comes from.
 
-    `least` and `most` are the range of a number, both included; what is outside is refused before anything runs.
+    `least` and `most` are the range of a number, both included; what is outside is refused before anything runs, and so
+    is, of a param that names a class (`of_class`), one that the suite does not have.
     `later`: it came when cells of the method existed, and its default is what they did. At its default it stays out of
     the key, so that they are the same cells still."""
-    told = {"meaning": meaning, "source": source, "later": later, "least": least, "most": most}
+    told = {
+        "meaning": meaning,
+        "source": source,
+        "later": later,
+        "least": least,
+        "most": most,
+        "of_class": of_class or None,
+    }
     return field(default=default, metadata=told)
 
 

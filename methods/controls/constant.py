@@ -24,7 +24,9 @@ class Constant(Method):
 
     @dataclass(frozen=True)
     class Params:
-        label: int = param(0, "the class every target image is trained to", "chosen: any will do", least=0)
+        label: int = param(
+            0, "the class every target image is trained to", "chosen: any will do", least=0, of_class=True
+        )
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         half = len(batch.x_s)

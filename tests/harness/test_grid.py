@@ -282,6 +282,10 @@ def test_a_control_that_stands_beside_tuned_settings_needs_them() -> None:
         ({"methods": ("sf-map[guard=1.5]",)}, "param guard of sf-map must be 0 to 1, got '1.5'"),
         ({"methods": ("sa-map[last_layer=no]",)}, "param last_layer of sa-map must be true or false, got 'no'"),
         ({"methods": ("constant[label=1e999]",)}, "param label of constant must be a whole number, got '1e999'"),
+        (
+            {"methods": ("constant[label=10]",)},
+            "param label of constant is one of digits-mini's 10 classes, 0 to 9, got 10",
+        ),
         ({"methods": ("sa-map[cap",)}, "cannot read method 'sa-map[cap'"),
         ({"methods": ("continue[tuned]",)}, "digits-mini lists no tuned settings for continue"),
         ({"methods": ("ntl[fidelity=fixed]",)}, "fidelity of ntl must be one of released, paper; got 'fixed'"),

@@ -29,6 +29,7 @@ class InlineExecutor:
         self._context: dict[str, Any] = {}
         self._job: tuple[str, int, Generator[dict[str, Any], None, None]] | None = None
         self._threads: int | None = None
+        self._blas: Any = None
 
     def open(self, context: dict[str, Any]) -> None:
         """Import the work function, here and now."""
@@ -36,6 +37,8 @@ class InlineExecutor:
         if "torch" in sys.modules:  # give the caller's own session its threads back at the end
             self._threads = sys.modules["torch"].get_num_threads()
         self._work = load(context["entry"])
+        if "torch" in sys.modules:
+            self._blas = _one_blas_thread()
 
     def slots(self) -> list[str]:
         return [SLOT]
@@ -59,6 +62,9 @@ class InlineExecutor:
 
     def close(self) -> None:
         self._drop()
+        if self._blas is not None:
+            self._blas.restore_original_limits()  # before torch's, whose OpenMP it sets to what it was in between
+            self._blas = None
         if self._threads is not None:
             sys.modules["torch"].set_num_threads(self._threads)
             self._threads = None
@@ -67,3 +73,12 @@ class InlineExecutor:
         if self._job is not None:
             steps, self._job = self._job[2], None
             steps.close()  # its `finally` blocks run now
+
+
+def _one_blas_thread() -> Any:
+    """Hold numpy's and scipy's BLAS to one thread, as Ray holds its workers: the probes' fits are small, and where
+    other work has the cores, their threads wait for each other. Gives the caller's own number back on request."""
+    import scipy.linalg  # noqa: F401  (the limit is set on libraries that are there, and scipy brings one of its own)
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")

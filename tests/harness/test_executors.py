@@ -96,6 +96,27 @@ print(before, faults())
     assert after < before / 20, (before, after)
 
 
+def test_inline_work_has_one_thread_and_the_caller_gets_his_own_back() -> None:
+    code = """
+import scipy.linalg, torch
+from threadpoolctl import threadpool_info
+from harness.executors import make
+def threads():
+    return {torch.get_num_threads(), *(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")}
+torch.set_num_threads(2)
+executor = make("inline")
+executor.open({"entry": "harness.worker:run_cell"})
+inside = threads()
+executor.close()
+print(inside, threads())
+"""
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    told = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=environment.ROOT, text=True, env=env | {"OPENBLAS_NUM_THREADS": "2"}
+    )
+    assert told.split("} ") == ["{1", "{2}\n"]
+
+
 def test_errors_are_told_apart_by_their_text() -> None:
     assert is_oom(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
     assert is_oom(RuntimeError("DefaultCPUAllocator: can't allocate memory"))

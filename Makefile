@@ -1,6 +1,6 @@
 # make demo    a first leaderboard, from nothing: .venv, install, a small grid through Ray, the board
 # make test    the same set-up, then linter, types and tests (under 10 minutes on 2 cores)
-# make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (50 minutes on 2 cores)
+# make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3
 BIN := .venv/bin

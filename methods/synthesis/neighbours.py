@@ -208,7 +208,7 @@ class DiversityGenerator(_Neighbours):
 class SourceNeighbours(_Neighbours):
     name = "source-neighbours"
     version = 2
-    # of 40 epochs on digits-mini: the distances then stand in their order, and f_s reads 92 to 99 % of the neighbours
+    # of 40 epochs on digits-mini: the distances then stand in order on average, and f_s reads 92 to 99 % of them
     share = 0.5
     needs: ClassVar[Needs] = Needs(source="labelled", target="none")
 

@@ -1,7 +1,7 @@
 """Cells of every family at the paper's size on one GPU: VGG11 and VGG13, 64 and 32 px, 5,000 images, batches of 32.
 
-    PYTHONPATH=. python tests/bench/gpu.py               4 epochs of each: some 5 minutes on an H200, prints Markdown
-    PYTHONPATH=. python tests/bench/gpu.py --epochs 30   the full cells of NTL's and CUTI's digits: 10 minutes a table
+    PYTHONPATH=. python tests/bench/gpu.py               4 epochs of each: 93 s for the first of 3 tables on an H200
+    PYTHONPATH=. python tests/bench/gpu.py --epochs 30   the full cells of NTL's and CUTI's digits, 10 minutes or so
     PYTHONPATH=. python tests/bench/gpu.py --quick       one table in 2 epochs of 160 images, to see that it runs
 
 Needs torch, torchvision, pydantic and PyYAML; neither Ray nor MLflow nor data. The images are made here, so the
@@ -111,7 +111,7 @@ def line(name: str, step: float, seconds: float, peak: float, finite: bool) -> s
 
 
 def domains(size: int, count: int, device: torch.device) -> Parts:
-    """Two domains of ten classes, uint8: a blob pattern for each class, dark on light with noise, and the reverse in
+    """Two domains of ten classes, uint8: a blob pattern for each class, dark on light with noise, and the same in
     other colours. `count` seeds the draw, so that held-out images are others."""
     draws = torch.Generator().manual_seed(1)
     shapes = F.interpolate(torch.rand(CLASSES, 1, 5, 5, generator=draws).round(), size=(size, size), mode="bilinear")

@@ -131,7 +131,7 @@ def test_source_neighbours_go_as_far_as_their_level_and_f_s_still_reads_them(
 
 
 def test_each_distance_learns_a_share_of_its_own(f_s: nn.Module, parts: Parts, train: Train) -> None:
-    """The second bound is five times the first, and what is mixed in for it is more."""
+    """The last bound is five times the first, and what is mixed in for it is more."""
     maker = SourceNeighbours(SourceNeighbours.Params(levels=5))
     fitted = train(maker, f_s, batch=64, epochs=20)
     shares = fitted.model.mix.sigmoid()  # type: ignore[operator, union-attr]

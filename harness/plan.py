@@ -18,7 +18,7 @@ from harness import UsageError, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
-from harness.scheduler import Task
+from harness.tasks import Task
 from results.records import VERSION_FIELDS, meaning
 from results.store import Store
 from suites import SuiteError, cache
@@ -105,7 +105,7 @@ class Plan:
                 timeout=c.timeout,
                 payload={
                     "label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite,
-                    "synthesisers": c.synthesisers,
+                    "synthesisers": c.synthesisers, "timeout": c.timeout,
                 },
             )
             for c in chosen

@@ -139,6 +139,8 @@ def _loop(
             return
         for event in executor.poll(STEP):
             scheduler.on(event, time.time())
+        for line in executor.notes():
+            panel.note(line)
         for slot in scheduler.expire(time.time()):
             executor.kill(slot)
         _show(scheduler, panel, len(slots))

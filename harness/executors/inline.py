@@ -57,6 +57,9 @@ class InlineExecutor:
             self._job = None
         return [happened]
 
+    def notes(self) -> list[str]:
+        return []
+
     def kill(self, slot: str) -> None:
         self._drop()
 

@@ -158,6 +158,9 @@ class Scripted:
             time.sleep(min(timeout, 0.02))
         return events
 
+    def notes(self) -> list[str]:
+        return []
+
     def kill(self, slot: str) -> None:
         self.killed.append(slot)
         self.up.discard(slot)

@@ -105,7 +105,7 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     from harness.panel import say
     from harness.tracking import mirror_in_subprocess, pending
 
-    store.write_tables()
+    store.write_tables(force=True)
     if not (store.out / "leaderboard.html").exists():
         draw(store)
     if options.mlflow and pending(store.out):

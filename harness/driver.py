@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from harness.executors import Executor, is_disk_full, log_path
 from harness.panel import Lane, Panel, Snapshot
 from harness.scheduler import FAILURES, Policy, Row, Scheduler, Task
 from results.errors import StoreError
+from results.store import Outcome
 
 BEAT = 5.0  # seconds between two heartbeats
 STEP = 0.5  # seconds to wait for news at most: how late a deadline or Ctrl-C can be seen
@@ -35,7 +36,7 @@ class RunStore(Protocol):
 
     out: Path
 
-    def records(self) -> list[dict[str, Any]]: ...
+    def outcomes(self) -> Mapping[str, Outcome]: ...
     def commit(self, record: dict[str, Any]) -> Any: ...
     def write_tables(self, force: bool = False) -> Any: ...
     def heartbeat(self, running: list[dict[str, Any]]) -> Any: ...
@@ -81,13 +82,10 @@ def drive(
     summary = Summary()
     with _Signals() as signals, panel or Panel(len(tasks), quiet=True) as shown:
         try:
-            records = store.records()
-            attempts = {record["key"]: 0 for record in records}
-            for record in records:
-                attempts[record["key"]] = max(attempts[record["key"]], int(record["attempt"]))
-            finished = {record["key"] for record in records if record["status"] == "ok"}
+            known = store.outcomes()
+            attempts = {key: outcome.attempts for key, outcome in known.items()}
+            finished = {key for key, outcome in known.items() if outcome.ok}
             scheduler = Scheduler(tasks, policy, attempts=attempts, finished=finished, now=time.time())
-            del records
             try:
                 _loop(
                     scheduler=scheduler, executor=executor, store=store, context=context, panel=shown,

@@ -14,7 +14,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,12 +154,16 @@ def read(path: Path) -> dict[str, Any] | Damaged:
     return record
 
 
+def each(out: Path) -> Iterator[dict[str, Any] | Damaged]:
+    """Every record of a run directory, or what is wrong with its file, in the order of their names, one at a time."""
+    yield from map(read, files(out).values())
+
+
 def read_all(out: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
     """Every record of a run directory in the order of their names, and the files that are none."""
     good: list[dict[str, Any]] = []
     damaged: list[Damaged] = []
-    for path in files(out).values():
-        record = read(path)
+    for record in each(out):
         if isinstance(record, Damaged):
             damaged.append(record)
         else:

@@ -1,5 +1,6 @@
 """The Parquet tables of a run directory: built from the records, rewritten whole, rebuilt where damaged (design 7).
 
+    python -m results.tables runs/digits-mini      writes them anew
     python -c "import pandas; print(pandas.read_parquet('runs/digits-mini/tables/pairs.parquet'))"
 
 cells      one row per key: its winning record (the first ok one, else the last attempt)
@@ -11,8 +12,10 @@ attacks    one row per ok attack cell: its target before protection, after it, a
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results import metrics, records
+from results import child, metrics, records
 from results import pairs as asked_for
 from results.errors import StoreError
 from results.store import Store
@@ -299,3 +302,26 @@ def _version() -> str:
         return metadata.version("mapbench")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rewrites the tables of a run directory; prints one line, exit code 1 where it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m results.tables", description="Rewrite a run directory's tables.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument(child.CHILD, action="store_true", help="end when stdin does")
+    given = parser.parse_args(arguments)
+    if given.child:
+        child.end_with_parent()
+    begun, store = time.monotonic(), Store(given.directory)
+    try:
+        found = store.records()
+        write(store.out, found, store.plan(), len(found) + len(store.damaged()))
+    except StoreError as error:
+        print(error, flush=True)
+        return 1
+    print(f"{store.out}/tables: {len(found)} records, {time.monotonic() - begun:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -21,9 +21,10 @@ from types import FrameType
 from typing import Any, Protocol
 
 from harness import environment
-from harness.executors import Executor, is_disk_full, log_path
+from harness.executors import Executor, is_disk_full
 from harness.panel import Lane, Panel, Snapshot
 from harness.scheduler import FAILURES, Policy, Row, Scheduler, Task
+from results import place
 from results.errors import StoreError
 from results.store import Outcome
 
@@ -156,11 +157,9 @@ def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel
         record = row.record
         if record is None:
             record = _record(row)
-            if (path := log_path(context, row.task.key, row.attempt)) and row.status != "skipped":
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("a") as log:
-                    log.write(f"{row.detail}{row.status}: {row.error}\n")
-                record["log"] = f"logs/{path.name}"
+            if row.status != "skipped":
+                record["log"] = f"logs/{row.task.key}.{row.attempt}.log"
+                place.append(store.out / record["log"], f"{row.detail}{row.status}: {row.error}\n")
             store.commit(record)
         seconds = row.finished - row.started
         panel.ended(row.task.label, row.status, seconds, error=row.error, log=record.get("log"), final=row.final)

@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 
 from harness import environment
 from harness.aggregates import METRICS, Mirrored, aggregate
+from results.place import is_local
 
 __all__ = ["METRICS", "Mirror", "Mirrored", "aggregate", "failed", "mirror_in_subprocess", "pending", "resolve", "sync"]
 
@@ -93,6 +94,11 @@ def mirror_in_subprocess(out: Path, uri: str | None = None, timeout: float = 300
 def pending(out: Path) -> bool:
     """Whether a sync of this directory was begun and not completed: the next run tries again. Loads no MLflow."""
     return bool(_state(out)["pending"])
+
+
+def unmirrored(out: Path) -> str | None:
+    """The one line where a run directory is not mirrored: there is no file to keep a database in, nor artefacts."""
+    return None if is_local(out) else f"MLflow is not mirrored: {out} is a URL"
 
 
 def failed(reason: str) -> str:

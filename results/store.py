@@ -7,16 +7,18 @@ Reading never fails on a damaged record: those are listed by `damaged()`. Writin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results import records
+from results import place, records
 from results.child import Child
 from results.errors import StoreError
 from results.records import Damaged
@@ -37,10 +39,10 @@ class Outcome:
 
 
 class Store:
-    """One run directory. Opening it creates nothing; `out` need not exist."""
+    """One run directory, a folder or a URL (see results.place). Opening it creates nothing; `out` need not exist."""
 
     def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
+        self.out = place.place(out)
         self.plan_path = self.out / "plan.json"
         self.tables_dir = self.out / "tables"
         # A running driver writes this name only, so several may share a directory.
@@ -54,6 +56,14 @@ class Store:
 
         Tried by writing, not by permission bits: those stop neither root nor a full disk nor a read-only mount.
         """
+        if not place.is_local(self.out):
+            trial = self.out / f".mapbench-{uuid.uuid4().hex[:8]}"
+            try:
+                place.put(trial, b"mapbench")
+                place.remove(trial)
+            except StoreError as error:
+                raise StoreError(f"cannot write to {self.out}: {place.reason(error.__cause__ or error)}") from error
+            return
         for path in (self.out, *(self.out / folder for folder in FOLDERS)):
             existing = path
             try:
@@ -102,10 +112,14 @@ class Store:
     def plan(self) -> dict[str, Any] | None:
         """What `write_plan` wrote, or None. A damaged plan.json raises StoreError."""
         try:
-            plan = json.loads(self.plan_path.read_bytes())
+            content = place.get(self.plan_path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise StoreError(f"{self.plan_path} is damaged ({error}): delete it and run again") from error
+        try:
+            plan = json.loads(content)
+        except ValueError as error:
             raise StoreError(f"{self.plan_path} is damaged ({error}): delete it and run again") from error
         if not isinstance(plan, dict):
             raise StoreError(f"{self.plan_path} is damaged (no JSON object): delete it and run again")
@@ -117,6 +131,12 @@ class Store:
         Unforced it is left to itself, at most one at a time, a minute apart or more. Forced: the tables are written
         when this returns. Raises StoreError where this child failed or, unforced, the last one.
         """
+        if place.is_private(self.out):  # a child would find nothing there
+            if force:
+                from results import tables
+
+                tables.rewrite(self)
+            return force
         child, self._child = self._child, None
         if child is not None:
             if force:
@@ -145,21 +165,31 @@ class Store:
 
     def end_heartbeat(self) -> None:
         """Take the heartbeat away: this driver is done."""
-        self.heartbeat_path.unlink(missing_ok=True)
+        if place.is_local(self.out):
+            self.heartbeat_path.unlink(missing_ok=True)
+            return
+        with contextlib.suppress(StoreError):  # it goes stale by itself, and this may be the end of a failed run
+            place.remove(self.heartbeat_path)
 
     def other_drivers(self) -> list[dict[str, Any]]:
         """Heartbeats of other living drivers: {host, pid, written, running}.
 
         Left out are files older than HEARTBEAT_STALE and those of processes of this host that are gone (kill -9).
         """
-        alive = []
-        for path in sorted(self.out.glob("driver.*.json")):
+        alive, local = [], place.is_local(self.out)
+        if local:
+            paths = sorted(self.out.glob("driver.*.json"))
+        else:
+            names = place.names(self.out, deep=False)
+            paths = [self.out / name for name in names if name.startswith("driver.") and name.endswith(".json")]
+        for path in paths:
             if path == self.heartbeat_path:
                 continue
             try:
-                # The file's own time, not the `written` in it: one clock, that of the file system, for all hosts.
-                age = time.time() - path.stat().st_mtime
-                beat = json.loads(path.read_bytes())
+                beat = json.loads(place.get(path))
+                # The file's own time, not the `written` in it: one clock, that of the file system, for all hosts. An
+                # object store's is not asked for: it would be a call more, and clocks that matter are minutes apart.
+                age = time.time() - (path.stat().st_mtime if local else float(beat["written"]))
                 here = beat["host"] == socket.gethostname()
                 if age < HEARTBEAT_STALE and not (here and _gone(int(beat["pid"]))):
                     alive.append(beat)

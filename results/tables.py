@@ -26,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results import child, metrics, records
+from results import child, metrics, place, records
 from results import pairs as asked_for
 from results.errors import StoreError
 from results.store import Store
@@ -265,16 +265,24 @@ def write(
     return built
 
 
-def read(out: Path, name: str) -> pa.Table:
+def rewrite(store: Store) -> int:
+    """Build the tables from all records and rewrite them; returns the number of records."""
+    found = store.records()
+    write(store.out, found, store.plan(), len(found) + len(store.damaged()))
+    return len(found)
+
+
+def read(out: str | Path, name: str) -> pa.Table:
     """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
     are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
     """
     store = Store(out)
-    if not (store.plan_path.is_file() or (out / "records").is_dir()):
+    out = store.out
+    if not place.is_run(out):
         raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
     plan = store.plan()
     try:
-        table = pq.read_table(_path(out, name), partitioning=None)  # a `seed=1` in the path is no column
+        table = pq.read_table(pa.BufferReader(place.get(_path(out, name))))
         stamp = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         fresh = stamp.get("mapbench.covers") == _covers(len(records.files(out)), plan)
         if fresh and table.schema.equals(SCHEMAS[name]):
@@ -307,19 +315,18 @@ def _version() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Rewrites the tables of a run directory; prints one line, exit code 1 where it cannot."""
     parser = argparse.ArgumentParser(prog="python -m results.tables", description="Rewrite a run directory's tables.")
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory")
     parser.add_argument(child.CHILD, action="store_true", help="end when stdin does")
     given = parser.parse_args(arguments)
     if given.child:
         child.end_with_parent()
-    begun, store = time.monotonic(), Store(given.directory)
+    begun = time.monotonic()
     try:
-        found = store.records()
-        write(store.out, found, store.plan(), len(found) + len(store.damaged()))
+        found = rewrite(Store(given.directory))
     except StoreError as error:
         print(error, flush=True)
         return 1
-    print(f"{store.out}/tables: {len(found)} records, {time.monotonic() - begun:.1f} s", flush=True)
+    print(f"{given.directory}/tables: {found} records, {time.monotonic() - begun:.1f} s", flush=True)
     return 0
 
 

@@ -73,7 +73,7 @@ def drive(
     policy: Policy | None = None,
     panel: Panel | None = None,
 ) -> Summary:
-    """Run the tasks whose keys have no ok record yet; tables are rewritten at most once a minute and at the end.
+    """Run the tasks whose keys have no ok record yet; tables are rewritten now and then and at the end.
 
     Ctrl-C or SIGTERM ends all processes and returns with `interrupted`; a second Ctrl-C does not wait for the step that
     runs. A full disk returns with `stopped`. Raises UsageError when no cell can run at all (Ray does not start, say).

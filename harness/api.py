@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, shards
+from harness import UsageError, environment, shards
 from harness.grid import Filters, Grid, read
+from results import place
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -43,7 +44,13 @@ class Options:
 
 def out_dir(grid: Grid, out: str | None) -> Path:
     """`--out`, else runs/<grid>."""
-    return Path(out or f"runs/{grid.name}").expanduser().absolute()
+    return located(out or f"runs/{grid.name}")
+
+
+def located(out: str) -> Path:
+    """A run directory, or a file to write, as it was typed: absolute, or a URL (see results.place)."""
+    path = place.place(out)
+    return path.expanduser().absolute() if place.is_local(path) else path
 
 
 def data_dir(data: str | None) -> Path:
@@ -107,12 +114,12 @@ def execute(target: str, filters: Filters, options: Options) -> int:
 def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     """The no-op run; only what an earlier one could not finish is made up for: tables, board, the MLflow mirror."""
     from harness.panel import say
-    from harness.tracking import mirror_in_subprocess, pending
+    from harness.tracking import mirror_in_subprocess, pending, unmirrored
 
-    store.write_tables()
-    if not (store.out / "leaderboard.html").exists():
+    store.write_tables(force=True)
+    if not place.exists(store.out / "leaderboard.html"):
         draw(store)
-    if options.mlflow and pending(store.out):
+    if options.mlflow and not unmirrored(store.out) and pending(store.out):
         say(mirror_in_subprocess(store.out))
     failed = len(made.by_status["failed"])
     again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
@@ -140,19 +147,22 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     from harness.executors import make as make_executor
     from harness.panel import Panel, say
     from harness.tasks import Policy
-    from harness.tracking import Mirror
+    from harness.tracking import Mirror, unmirrored
 
     executor = make_executor(
         options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, peak_mb=made.peak_mb(),
         quiet=options.quiet,
     )  # fmt: skip
+    if executor.name != "inline" and place.is_private(store.out):
+        raise UsageError(f"{store.out} is seen by this process alone: use --executor inline")
     context = {
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
         "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
         "timeout": options.timeout,
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
-    mirror = Mirror(store.out) if options.mlflow and not options.shard else None
+    without = unmirrored(store.out) if options.mlflow else None
+    mirror = Mirror(store.out) if options.mlflow and not without and not options.shard else None
     try:
         summary = drive(tasks, executor, store, context, policy, Panel(len(tasks), quiet=options.quiet))
         if summary.interrupted:
@@ -170,6 +180,8 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
             say(mirror.sync())
         elif options.shard:
             rest_of_the_grid(store, options)
+        if without:
+            say(without)
         return 3 if closing(store, made) else 0
     finally:
         if mirror:
@@ -179,13 +191,13 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
 def rest_of_the_grid(store: Store, options: Options) -> None:
     """After a shard: the driver that ends last has the whole grid before it, and mirrors it."""
     from harness.panel import say
-    from harness.tracking import mirror_in_subprocess
+    from harness.tracking import mirror_in_subprocess, unmirrored
 
     asked = {cell["key"] for cell in (store.plan() or {}).get("cells", [])}
     left = len(asked - store.outcomes().keys())
     if left:
         say(f"shard {options.shard} is done; {left} cells of the grid are other shards', and not done yet")
-    elif options.mlflow:
+    elif options.mlflow and not unmirrored(store.out):
         say(mirror_in_subprocess(store.out))
 
 
@@ -226,6 +238,8 @@ def closing(store: Store, made: Plan) -> int:
 
 def show(path: Path) -> str:
     """A path as the user would type it."""
+    if not place.is_local(path):
+        return str(path)
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

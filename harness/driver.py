@@ -14,18 +14,20 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from harness import environment
-from harness.executors import Executor, is_disk_full, log_path
+from harness.executors import Executor, is_disk_full
 from harness.panel import Lane, Panel, Snapshot
 from harness.scheduler import Scheduler
 from harness.tasks import FAILURES, Policy, Row, Task
+from results import place
 from results.errors import StoreError
+from results.store import Outcome
 
 BEAT = 5.0  # seconds between two heartbeats
 STEP = 0.5  # seconds to wait for news at most: how late a deadline or Ctrl-C can be seen
@@ -36,7 +38,7 @@ class RunStore(Protocol):
 
     out: Path
 
-    def records(self) -> list[dict[str, Any]]: ...
+    def outcomes(self) -> Mapping[str, Outcome]: ...
     def commit(self, record: dict[str, Any]) -> Any: ...
     def write_tables(self, force: bool = False) -> Any: ...
     def heartbeat(self, running: list[dict[str, Any]]) -> Any: ...
@@ -72,7 +74,7 @@ def drive(
     policy: Policy | None = None,
     panel: Panel | None = None,
 ) -> Summary:
-    """Run the tasks whose keys have no ok record yet; tables are rewritten at most once a minute and at the end.
+    """Run the tasks whose keys have no ok record yet; tables are rewritten now and then and at the end.
 
     Ctrl-C or SIGTERM ends all processes and returns with `interrupted`; a second Ctrl-C does not wait for the step that
     runs. A full disk returns with `stopped`. Raises UsageError when no cell can run at all (Ray does not start, say).
@@ -82,13 +84,10 @@ def drive(
     summary = Summary()
     with _Signals() as signals, panel or Panel(len(tasks), quiet=True) as shown:
         try:
-            records = store.records()
-            attempts = {record["key"]: 0 for record in records}
-            for record in records:
-                attempts[record["key"]] = max(attempts[record["key"]], int(record["attempt"]))
-            finished = {record["key"] for record in records if record["status"] == "ok"}
+            known = store.outcomes()
+            attempts = {key: outcome.attempts for key, outcome in known.items()}
+            finished = {key for key, outcome in known.items() if outcome.ok}
             scheduler = Scheduler(tasks, policy, attempts=attempts, finished=finished, now=time.time())
-            del records
             try:
                 _loop(
                     scheduler=scheduler, executor=executor, store=store, context=context, panel=shown,
@@ -161,11 +160,9 @@ def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel
         record = row.record
         if record is None:
             record = _record(row)
-            if (path := log_path(context, row.task.key, row.attempt)) and row.status != "skipped":
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("a") as log:
-                    log.write(f"{row.detail}{row.status}: {row.error}\n")
-                record["log"] = f"logs/{path.name}"
+            if row.status != "skipped":
+                record["log"] = f"logs/{row.task.key}.{row.attempt}.log"
+                place.append(store.out / record["log"], f"{row.detail}{row.status}: {row.error}\n")
             store.commit(record)
         seconds = row.finished - row.started
         panel.ended(row.task.label, row.status, seconds, error=row.error, log=record.get("log"), final=row.final)

@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 
 from harness import environment
 from harness.aggregates import METRICS, Mirrored, aggregate
+from results.place import exists, get, is_local, place
 
 __all__ = ["METRICS", "Mirror", "Mirrored", "aggregate", "failed", "mirror_in_subprocess", "pending", "resolve", "sync"]
 
@@ -93,6 +94,13 @@ def mirror_in_subprocess(out: Path, uri: str | None = None, timeout: float = 300
 def pending(out: Path) -> bool:
     """Whether a sync of this directory was begun and not completed: the next run tries again. Loads no MLflow."""
     return bool(_state(out)["pending"])
+
+
+def unmirrored(out: Path) -> str | None:
+    """The one line where a run directory is not mirrored: a URL has no file that could be MLflow's default database."""
+    if is_local(out) or os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return f"MLflow is not mirrored: {out} is a URL; set MLFLOW_TRACKING_URI to a server or database to mirror it"
 
 
 def failed(reason: str) -> str:
@@ -160,8 +168,8 @@ class _Writer:
         name = f"mapbench/{grid}"
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            place = None if self.uri.startswith("http") else self._folder().as_uri()  # a server knows its own
-            number = self.client.create_experiment(name, artifact_location=place)
+            where = None if self.uri.startswith("http") else self._folder()  # a server knows its own
+            number = self.client.create_experiment(name, artifact_location=where)
         else:
             number = experiment.experiment_id
             if experiment.lifecycle_stage == "deleted":
@@ -223,21 +231,28 @@ class _Writer:
         """plan.json, the board and the tables on the parent run, each where its bytes changed."""
         run = self.client.get_run(number)
         ours = self.uri == f"sqlite:///{self.out}/mlflow.db"
-        if ours and not run.info.artifact_uri.startswith(self._folder().as_uri()):
+        if ours and not run.info.artifact_uri.startswith(self._folder()):
             return  # the directory was moved, and MLflow would write to where it was
         before = json.loads(run.data.tags.get("mapbench.artefacts", "{}"))
         files = (self.out / "plan.json", self.out / "leaderboard.html", *sorted(self.out.glob("tables/*.parquet")))
-        after = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files if file.exists()}
-        for file in files:
-            if before.get(file.name) != after.get(file.name):
-                self.client.log_artifact(number, str(file), "tables" if file.suffix == ".parquet" else None)
+        after = {file.name: hashlib.sha256(get(file)).hexdigest()[:16] for file in files if exists(file)}
+        with tempfile.TemporaryDirectory() as scratch:
+            for file in files:
+                if before.get(file.name) != after.get(file.name):
+                    local = file if is_local(file) else Path(scratch, file.name)
+                    if local is not file:
+                        local.write_bytes(get(file))
+                    self.client.log_artifact(number, str(local), "tables" if file.suffix == ".parquet" else None)
         if before != after:
             self.client.set_tag(number, "mapbench.artefacts", json.dumps(after))
 
-    def _folder(self) -> Path:
-        """Where a database's artefacts go: beside its file. MLflow's own default is the working directory."""
-        file = self.uri.removeprefix("sqlite:///") if self.uri.startswith("sqlite:///") else self.out / "mlflow.db"
-        return Path(file).absolute().parent / "mlartifacts"
+    def _folder(self) -> str:
+        """Where a database's artefacts go, as a URI: beside its file, else into the run directory. MLflow's own default
+        is the working directory."""
+        if self.uri.startswith("sqlite:///"):
+            return (Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+        folder = self.out / "mlartifacts"
+        return folder.as_uri() if is_local(folder) else str(folder)
 
 
 def _state(out: Path, **change: Any) -> dict[str, Any]:
@@ -246,7 +261,7 @@ def _state(out: Path, **change: Any) -> dict[str, Any]:
 
     state: dict[str, Any] = {"pending": False}
     with contextlib.suppress(OSError, ValueError):
-        state |= json.loads((out / STATE).read_text())
+        state |= json.loads(get(out / STATE))
     new = {**change, **state, "pending": change.get("pending", state["pending"])}
     if new != state:
         with contextlib.suppress(ValueError):  # a StoreError: even a read-only directory can be mirrored
@@ -269,7 +284,7 @@ def _redact(text: str, uri: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Prints one line; exit code 0 whether or not MLflow was there."""
     parser = argparse.ArgumentParser(prog="python -m harness.tracking", description="Mirror a run directory to MLflow.")
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory", type=place)
     parser.add_argument("--uri", help="default: MLFLOW_TRACKING_URI, else mlflow.db in the directory")
     parser.add_argument("--per-cell", action="store_true", help="mirror every cell as a run of its own too")
     parser.add_argument("--wait", action="store_true", help="get ready, then sync when stdin says for how many seconds")

@@ -19,6 +19,7 @@ from harness.grid import Filters
 from harness.panel import duration
 from harness.params import IMAGES, bounds
 from harness.plan import Plan
+from results import StoreError, place
 from results.store import Store
 from suites import SuiteError, backbones, pairs, schema
 
@@ -149,8 +150,7 @@ def board(
     elif html:
         from results.leaderboard import html as page
 
-        page.write(shown, Path(html))
-        print(api.show(Path(html).absolute()))
+        print(api.show(page.write(shown, api.located(html))))
     elif form:
         print(
             {"json": text.to_json, "csv": text.to_csv, "markdown": text.to_markdown, "latex": text.to_latex}[form](
@@ -249,8 +249,8 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
 
 def opened(directory: str) -> Store:
     """The store of an existing run directory, else UsageError."""
-    path = Path(directory).expanduser().absolute()
-    if not (path / "records").is_dir() and not (path / "plan.json").is_file():
+    path = api.located(directory)
+    if not place.is_run(path):
         raise UsageError(
             f"{directory} is not a run directory: it has neither records nor plan.json; start one with `mapbench run`"
         )
@@ -300,6 +300,7 @@ def label(cell: dict[str, Any]) -> str:
 
 def _tail(out: Path, log: str | None, lines: int = 3) -> list[str]:
     try:
-        return (out / log).read_text(errors="replace").rstrip().split("\n")[-lines - 1 : -1] if log else []
-    except OSError:
+        said = place.get(out / log).decode(errors="replace") if log else ""
+        return said.rstrip().split("\n")[-lines - 1 : -1]
+    except (OSError, StoreError):
         return []

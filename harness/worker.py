@@ -15,10 +15,11 @@ import time
 import traceback
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import torch
@@ -33,6 +34,7 @@ from harness.scoring import parquet, part_of, score
 from harness.training import Diverged, Fitted, TimedOut, fit
 from methods.base import REAL, Method
 from results import records
+from results.place import get, is_local, place
 from suites import backbones, cache, schema
 from suites.backbones import weights
 
@@ -46,20 +48,18 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
     a cell may take, or None); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a card), `synthesisers` (the
     cards of its inputs) and `timeout`, its own. A failure of the cell is a record too; only a failure to write the
     record is raised."""
-    out, key = Path(context["out"]), key_of(payload["spec"])
-    name = f"{key}.{attempt}"
-    log_path = out / "logs" / f"{name}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    out, key = place(context["out"]), key_of(payload["spec"])
+    log_name = f"logs/{key}.{attempt}.log"
     record: dict[str, Any] = {
         "schema": 1, "key": key, "attempt": attempt, "uuid": uuid.uuid4().hex[:8], "status": "ok",
         "spec": payload["spec"], "cell": payload["cell"], "parent_checkpoint": None, "input_checkpoints": [],
         "flags": [], "error": None, "started": time.time(),
         "environment": {**environment.provenance(), "device": _device_name()}, "accuracy": [], "curves": {},
         "checkpoint": None, "checkpoint_sha256": None, "predictions": None, "quality": {}, "picture": None,
-        "log": str(log_path.relative_to(out)),
+        "log": log_name,
     }  # fmt: skip
     record["environment"]["method_sha256"] = payload["method"]["sha256"]
-    with log_path.open("a", buffering=1) as log:
+    with _log(out / log_name) as log:
         log.write(f"{payload['label']}\nkey {key}, attempt {attempt}\nspec {payload['spec']}\n")
         try:
             yield from _attempt(context, payload, record, log)
@@ -77,11 +77,27 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
     yield {"type": "record", "record": record}
 
 
+@contextmanager
+def _log(path: Path) -> Iterator[IO[str]]:
+    """A cell's log. Of a URL it is a local file until the cell ends, in whatever way, and then put there whole."""
+    if is_local(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", buffering=1) as log:
+            yield log
+        return
+    with TemporaryFile("w+", buffering=1, errors="backslashreplace") as log:
+        try:
+            yield log
+        finally:
+            log.seek(0)
+            records.atomic_write(path, log.read().encode())
+
+
 def _attempt(
     context: dict[str, Any], payload: dict[str, Any], record: dict[str, Any], log: IO[str]
 ) -> Iterator[dict[str, Any]]:
     """The work itself; fills `record`. Prints of the method go to the cell's log."""
-    spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
+    spec, out, data = payload["spec"], place(context["out"]), Path(context["data"])
     suite = schema.Suite(**payload["suite"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     given = spec["kind"] == "train" and "source_model" in spec  # the user's own f_s: read, not trained
@@ -122,7 +138,7 @@ def _learn(
 ) -> Generator[dict[str, Any], None, Fitted]:  # fmt: skip
     """Trains `model` by the cell's method on what the method may see; notes in `record` which inputs it had."""
     until = time.monotonic() + (limit_of(context, payload) or math.inf) - (time.time() - record["started"])
-    spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
+    spec, out, data = payload["spec"], place(context["out"]), Path(context["data"])
     suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
     attack = spec["kind"] == "attack"
     given = {} if spec["kind"] == "train" else spec["attack_params" if attack else "params"]
@@ -207,7 +223,7 @@ def _trained(out: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @lru_cache(maxsize=8)  # source models and generators are shared by many cells
 def _checkpoint(path: str, sha256: str) -> bytes:
-    blob = Path(path).read_bytes()
+    blob = get(place(path))
     if hashlib.sha256(blob).hexdigest() != sha256:
         raise UsageError(f"{path} is damaged: delete its record to train it again")
     return blob
@@ -223,6 +239,9 @@ def checkpoint(model: nn.Module) -> bytes:
 def _write(out: Path, name: str, blob: bytes) -> str:
     """An artefact, durable before the record that names it. Its name is unique, so no rename is needed."""
     path = out / name
+    if not is_local(path):
+        records.atomic_write(path, blob)
+        return name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         file.write(blob)

@@ -21,13 +21,15 @@ __all__ = ["StoreError", "load"]
 def load(directory: str | Path) -> pandas.DataFrame:
     """One row per protect cell and other domain of a run directory: `pairs`, joined with its cell's columns.
 
+    `directory` may be a URL: results.load("s3://bucket/runs/digits-mini").
+
     The columns are those of `results.tables.SCHEMAS["pairs"]`, then those of `SCHEMAS["cells"]` that pairs lacks
     (status, params, seconds, device, ...). Fractions are in 0..1, a null is what is undefined.
     Raises StoreError where the directory holds no run.
     """
     from results import tables
 
-    pairs = tables.read(Path(directory), "pairs").to_pandas()
-    cells = tables.read(Path(directory), "cells").to_pandas()
+    pairs = tables.read(directory, "pairs").to_pandas()
+    cells = tables.read(directory, "cells").to_pandas()
     extra = [name for name in cells.columns if name not in pairs.columns]
     return pairs.merge(cells[["key", *extra]], on="key", how="left", validate="many_to_one")

@@ -3,7 +3,8 @@
     cat runs/digits-mini/records/*/*.json
 
 A record exists if and only if its attempt ended and all it points to is on disk: it is written to a hidden temporary
-file of the same directory, flushed, fsynced, renamed, and the directory is fsynced. Nothing is ever overwritten.
+file of the same directory, flushed, fsynced, renamed, and the directory is fsynced (of a URL: one PUT, which is as
+good). Nothing is ever overwritten.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from results import place
 from results.errors import StoreError
 
 SCHEMA = 1
@@ -87,6 +89,9 @@ def atomic_write(path: Path, content: bytes, durable: bool = True) -> None:
 
     Raises StoreError (what and where) on any error of the disk and leaves no temporary file behind.
     """
+    if not place.is_local(path):
+        place.put(path, content)
+        return
     # The leading dot hides it from readers; a unique name lets two drivers write the same file.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -119,6 +124,13 @@ def _sync_directory(path: Path) -> None:
 def files(out: Path) -> dict[str, Path]:
     """Every committed record file of a run directory, by name; hidden (unfinished) files are no records."""
     found: dict[str, Path] = {}
+    if not place.is_local(out):
+        below = (name.rpartition("/") for name in place.names(out / "records"))
+        return {
+            file: out / "records" / folder / file
+            for folder, _, file in sorted(below, key=lambda parts: parts[2])
+            if folder and "/" not in folder and file.endswith(".json") and not file.startswith(".")
+        }
     try:
         with os.scandir(out / "records") as folders:
             names = sorted(entry.path for entry in folders if entry.is_dir() and not entry.name.startswith("."))
@@ -134,7 +146,16 @@ def files(out: Path) -> dict[str, Path]:
 def read(path: Path) -> dict[str, Any] | Damaged:
     """One record, or what is wrong with its file; never raises for the file's content."""
     try:
-        record = json.loads(path.read_bytes())
+        return _parse(path, place.get(path))
+    except OSError as error:
+        return _parse(path, error)
+
+
+def _parse(path: Path, content: bytes | OSError) -> dict[str, Any] | Damaged:
+    try:
+        if isinstance(content, OSError):
+            raise content
+        record = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         return Damaged(path, f"unreadable: {str(error).splitlines()[0]}")
     if not isinstance(record, dict):
@@ -154,12 +175,20 @@ def read(path: Path) -> dict[str, Any] | Damaged:
     return record
 
 
+def each(out: Path) -> Iterator[dict[str, Any] | Damaged]:
+    """Every record of a run directory, or what is wrong with its file, in the order of their names, one at a time."""
+    found = list(files(out).values())
+    if place.is_local(out):
+        yield from map(read, found)
+    else:
+        yield from (_parse(path, content) for path, content in place.many(found))
+
+
 def read_all(out: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
     """Every record of a run directory in the order of their names, and the files that are none."""
     good: list[dict[str, Any]] = []
     damaged: list[Damaged] = []
-    for path in files(out).values():
-        record = read(path)
+    for record in each(out):
         if isinstance(record, Damaged):
             damaged.append(record)
         else:
@@ -170,7 +199,12 @@ def read_all(out: Path) -> tuple[list[dict[str, Any]], list[Damaged]]:
 def read_key(out: Path, key: str) -> list[dict[str, Any]]:
     """The readable records of one key, without opening any other."""
     folder = out / "records" / key[:2]
-    found = (read(path) for path in sorted(folder.glob(f"{key}.*.json")))
+    if place.is_local(out):
+        paths = sorted(folder.glob(f"{key}.*.json"))
+    else:
+        here = place.names(folder, deep=False)
+        paths = [folder / name for name in here if name.startswith(f"{key}.") and name.endswith(".json")]
+    found = map(read, paths)
     return [record for record in found if not isinstance(record, Damaged)]
 
 

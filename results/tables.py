@@ -1,5 +1,6 @@
 """The Parquet tables of a run directory: built from the records, rewritten whole, rebuilt where damaged (design 7).
 
+    python -m results.tables runs/digits-mini      writes them anew
     python -c "import pandas; print(pandas.read_parquet('runs/digits-mini/tables/pairs.parquet'))"
 
 cells      one row per key: its winning record (the first ok one, else the last attempt)
@@ -11,8 +12,10 @@ attacks    one row per ok attack cell: its target before protection, after it, a
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results import metrics, records
+from results import child, metrics, place, records
 from results import pairs as asked_for
 from results.errors import StoreError
 from results.store import Store
@@ -262,16 +265,24 @@ def write(
     return built
 
 
-def read(out: Path, name: str) -> pa.Table:
+def rewrite(store: Store) -> int:
+    """Build the tables from all records and rewrite them; returns the number of records."""
+    found = store.records()
+    write(store.out, found, store.plan(), len(found) + len(store.damaged()))
+    return len(found)
+
+
+def read(out: str | Path, name: str) -> pa.Table:
     """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
     are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
     """
     store = Store(out)
-    if not (store.plan_path.is_file() or (out / "records").is_dir()):
+    out = store.out
+    if not place.is_run(out):
         raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
     plan = store.plan()
     try:
-        table = pq.read_table(_path(out, name), partitioning=None)  # a `seed=1` in the path is no column
+        table = pq.read_table(pa.BufferReader(place.get(_path(out, name))))
         stamp = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         fresh = stamp.get("mapbench.covers") == _covers(len(records.files(out)), plan)
         if fresh and table.schema.equals(SCHEMAS[name]):
@@ -299,3 +310,25 @@ def _version() -> str:
         return metadata.version("mapbench")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rewrites the tables of a run directory; prints one line, exit code 1 where it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m results.tables", description="Rewrite a run directory's tables.")
+    parser.add_argument("directory")
+    parser.add_argument(child.CHILD, action="store_true", help="end when stdin does")
+    given = parser.parse_args(arguments)
+    if given.child:
+        child.end_with_parent()
+    begun = time.monotonic()
+    try:
+        found = rewrite(Store(given.directory))
+    except StoreError as error:
+        print(error, flush=True)
+        return 1
+    print(f"{given.directory}/tables: {found} records, {time.monotonic() - begun:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -190,7 +190,7 @@ def is_defined(value: Any) -> bool:
     return not pd.isna(value)
 
 
-def load(out: Path, score: str = "test") -> Board:
+def load(out: str | Path, score: str = "test") -> Board:
     """Read a run directory's tables and make its board from the cells scored on `score` ("test" or "val").
 
     Raises StoreError where there is no run, or no protected cell was asked for on that part.
@@ -198,7 +198,6 @@ def load(out: Path, score: str = "test") -> Board:
     from results import tables
     from results.store import Store
 
-    out = Path(out)
     cells, pairs, attacks = (tables.read(out, name).to_pandas() for name in ("cells", "pairs", "attacks"))
     return assemble(cells, pairs, attacks, Store(out).plan() or {}, score, str(out))
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results import stats
+from results import records, stats
 from results.leaderboard import (
     ATTACK_COLUMNS,
     ATTACKERS,
@@ -27,6 +27,7 @@ from results.leaderboard import (
     within_budget,
 )
 from results.pairs import by_rule, removed
+from results.place import is_local
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +37,12 @@ GAP_LINES = 150  # of failures and of missing cells, after grouping; the JSON fo
 
 
 def write(board: Board, path: Path) -> Path:
-    """Write the page and return its path. The folder must exist."""
-    path.write_text(page(board), encoding="utf-8")
+    """Write the page and return its path: a reader sees the old page or the new one, never half of it."""
+    content = page(board).encode()
+    if is_local(path) and path.exists() and not path.is_file():
+        path.write_bytes(content)  # /dev/stdout, say: nothing to put in the place of
+    else:
+        records.atomic_write(path, content)
     return path
 
 

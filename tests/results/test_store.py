@@ -9,12 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from results import StoreError, records, store
-from results.store import Store
+from results import StoreError, store
+from results.store import Outcome, Store
 
 
 def everything(path: Path) -> list[Path]:
@@ -63,26 +62,28 @@ def test_a_dangling_link_is_in_the_way(tmp_path: Path) -> None:
         Store(tmp_path / "link").check_writable()
 
 
-def test_a_file_is_parsed_once(tmp_path: Path, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed: list[Path] = []
-    read = records.read
-
-    def spy(path: Path) -> dict[str, Any] | records.Damaged:
-        parsed.append(path)
-        return read(path)
-
-    monkeypatch.setattr(records, "read", spy)
+def test_records_are_read_afresh_and_not_kept(tmp_path: Path, make: SimpleNamespace) -> None:
     here = Store(tmp_path)
-    first = make.train()
+    first, second = make.train(), make.train(seed=1)
     one = here.commit(first)
-    assert here.records() == here.records() == [first]
-    second = make.train(seed=1)
-    two = here.commit(second)
-    assert sorted(record["cell"]["seed"] for record in here.records()) == [0, 1]
-    assert parsed == [one, two]
+    assert here.records() == [first]
+    here.commit(second)
     assert here.winners() == {first["key"]: first, second["key"]: second}
     one.unlink()
-    assert here.records() == [second]
+    kept = here.records()
+    assert kept == [second]
+    assert here.records()[0] is not kept[0]
+
+
+def test_outcomes_are_the_most_attempts_and_whether_one_was_ok(tmp_path: Path, make: SimpleNamespace) -> None:
+    here = Store(tmp_path)
+    assert here.outcomes() == {}
+    for changes in ({"attempt": 3, "status": "lost"}, {"attempt": 2}, {"attempt": 1, "status": "oom"}):
+        here.commit(make.train(**changes))
+    failed = make.train(seed=1, status="failed")
+    here.commit(failed)
+    here.commit(make.train(seed=2)).write_text("{")
+    assert here.outcomes() == {make.train()["key"]: Outcome(3, True), failed["key"]: Outcome(1, False)}
 
 
 def test_a_damaged_record_is_listed_and_read_again_once_it_is_mended(tmp_path: Path, make: SimpleNamespace) -> None:
@@ -114,26 +115,6 @@ def test_plan_is_kept_absent_or_clearly_damaged(tmp_path: Path) -> None:
         here.plan_path.write_text(text)
         with pytest.raises(StoreError, match=r"plan\.json is damaged.*delete it and run again"):
             here.plan()
-
-
-def test_tables_are_rewritten_once_a_minute_unless_forced(
-    tmp_path: Path, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(store.time, "monotonic", lambda: now)
-    here = Store(tmp_path)
-    here.commit(make.train())
-    assert here.write_tables()
-    assert not here.write_tables()
-    assert here.write_tables(force=True)
-    now += 59
-    assert not here.write_tables()
-    now += 2
-    assert here.write_tables()
-    assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == [
-        "accuracy.parquet",
-        "attacks.parquet", "attempts.parquet", "cells.parquet", "pairs.parquet",
-    ]  # fmt: skip
 
 
 def other(path: Path, host: str, pid: int, age: float = 0) -> None:

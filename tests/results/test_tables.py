@@ -48,7 +48,7 @@ def rows(out: Path, name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", DESIGN)
 def test_pandas_reads_every_column_of_the_design(run: SimpleNamespace, name: str) -> None:
-    run.store.write_tables()
+    run.store.write_tables(force=True)
     path = run.out / "tables" / f"{name}.parquet"
     frame = pd.read_parquet(path)
     assert set(DESIGN[name].split()) <= set(frame.columns)
@@ -173,7 +173,7 @@ def test_stale_rows_are_marked_in_cells_and_pairs(make: SimpleNamespace) -> None
 
 @pytest.mark.parametrize("harm", ["truncate", "remove", "garbage", "old schema", "folder gone"])
 def test_a_damaged_table_is_rebuilt_from_the_records(run: SimpleNamespace, harm: str) -> None:
-    run.store.write_tables()
+    run.store.write_tables(force=True)
     expected = {name: rows(run.out, name) for name in tables.SCHEMAS}
     path = run.out / "tables" / "pairs.parquet"
     if harm == "truncate":
@@ -195,7 +195,7 @@ def test_a_damaged_table_is_rebuilt_from_the_records(run: SimpleNamespace, harm:
 def test_a_reader_sees_records_that_the_tables_have_not_caught_up_with(
     run: SimpleNamespace, make: SimpleNamespace
 ) -> None:
-    run.store.write_tables()
+    run.store.write_tables(force=True)
     before = (run.out / "tables" / "pairs.parquet").stat().st_mtime_ns
     assert len(rows(run.out, "pairs")) == 2
     assert (run.out / "tables" / "pairs.parquet").stat().st_mtime_ns == before  # nothing new, nothing rewritten

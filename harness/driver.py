@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from harness import environment
 from harness.executors import Executor, is_disk_full
+from harness.others import Others
 from harness.panel import Lane, Panel, Snapshot
 from harness.scheduler import Scheduler
 from harness.tasks import FAILURES, Policy, Row, Task
@@ -29,7 +30,6 @@ from results import place
 from results.errors import StoreError
 from results.store import Outcome
 
-BEAT = 5.0  # seconds between two heartbeats
 STEP = 0.5  # seconds to wait for news at most: how late a deadline or Ctrl-C can be seen
 
 
@@ -42,6 +42,8 @@ class RunStore(Protocol):
     def commit(self, record: dict[str, Any]) -> Any: ...
     def write_tables(self, force: bool = False) -> Any: ...
     def heartbeat(self, running: list[dict[str, Any]]) -> Any: ...
+    def other_drivers(self) -> list[dict[str, Any]]: ...
+    def news(self) -> Mapping[str, str]: ...
     def end_heartbeat(self) -> Any: ...
 
 
@@ -127,10 +129,11 @@ def _loop(
     summary: Summary,
     signals: _Signals,
 ) -> None:
-    beat = float("-inf")
+    others = Others(scheduler, store, panel)
     while not signals.caught:
+        others.look()
         slots = executor.slots()
-        for start in scheduler.assign(slots, time.time()):
+        for start in others.claim(scheduler.assign(slots, time.time())):
             executor.submit(start.slot, start.task, start.attempt, start.alone)
         _show(scheduler, panel, len(slots))
         _write(scheduler, store, context, panel, summary)
@@ -145,13 +148,6 @@ def _loop(
         _show(scheduler, panel, len(slots))
         _write(scheduler, store, context, panel, summary)
         store.write_tables()
-        if time.monotonic() - beat >= BEAT:
-            beat = time.monotonic()
-            store.heartbeat([
-                {"key": run.task.key, "label": run.task.label, "slot": run.slot, "attempt": run.attempt,
-                 "started": run.started, "done": run.done, "note": run.note}
-                for run in scheduler.running()
-            ])  # fmt: skip
 
 
 def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel: Panel, summary: Summary) -> None:

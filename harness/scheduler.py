@@ -171,6 +171,18 @@ class Scheduler:
         elif isinstance(event, Died | NodeLost):
             self._lose(run, event, now)
 
+    def release(self, start: Assignment) -> None:
+        """Take an assignment back that was not submitted: another driver has begun the cell."""
+        cell = self._cells[start.task.key]
+        del self._running[start.slot]
+        self._elsewhere |= {start.task.key}
+        cell.attempt -= 1
+        if start.task.key in self._alone:
+            cell.status = "ready"
+        else:
+            self._enqueue(cell)
+        self._queued_cost += cell.task.cost
+
     def expire(self, now: float) -> list[str]:
         """Give up attempts that did not end by themselves after their deadline; returns the slots to kill."""
         grace = self.policy.grace

@@ -48,6 +48,7 @@ class Store:
         # A running driver writes this name only, so several may share a directory.
         self.heartbeat_path = self.out / f"driver.{socket.gethostname()}.{os.getpid()}.json"
         self._damaged: list[Damaged] = []
+        self._told: set[str] = set()  # names of the records that `news` has read
         self._child: Child | None = None  # builds the tables now, or did last
         self._next_tables = time.monotonic() + TABLES_EVERY
 
@@ -100,6 +101,15 @@ class Store:
                 ok = known.ok or record["status"] == "ok"
                 found[record["key"]] = Outcome(max(known.attempts, record["attempt"]), ok)
         return found
+
+    def news(self) -> dict[str, str]:
+        """Keys of the cells that were settled for good since the last call, with how they ended; the first call tells
+        of all. A driver looks here for what others did; of a retried attempt (`lost`, `oom`) nothing is said."""
+        found = records.files(self.out)
+        told = (records.read(path) for name, path in found.items() if name not in self._told)
+        news = {r["key"]: r["status"] for r in told if isinstance(r, dict) and r["status"] in records.FINAL}
+        self._told = set(found)
+        return news
 
     def winners(self) -> dict[str, dict[str, Any]]:
         """The record that stands for each key, see records.winners."""

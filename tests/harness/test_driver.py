@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from harness.driver import Summary, drive
 from harness.executors import Died, Event, Finished, Raised
 from harness.executors.inline import InlineExecutor
 from harness.scheduler import Policy, Task
+from results import tables
 from results.errors import StoreError
 from results.store import Store
 from tests.harness import toywork
@@ -82,6 +84,31 @@ def test_tables_are_written_and_the_heartbeat_is_gone_at_the_end(tmp_path: Path)
     assert list(tmp_path.glob("driver.*")) == []
 
 
+def test_two_drivers_share_the_work_and_nothing_counts_twice(tmp_path: Path) -> None:
+    """By mistake: the same command twice. Each leaves to the other what it runs, and both end with all of it done."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(environment.ROOT), str(HERE)])}
+    command = [sys.executable, str(HERE / "toywork.py"), str(tmp_path), "inline", "12"]
+    runs = [subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [run.communicate(timeout=100)[0] for run in runs]
+    assert [text.splitlines()[-1] for text in said] == ["finished 12", "finished 12"]
+    assert all("another driver works in this directory" in text for text in said)
+    found = Store(tmp_path).records()
+    assert len({record["key"] for record in found}) == 12
+    assert len(found) <= 16  # 24 if none looked at the other; in the first two seconds none knows
+    assert len({record["curves"]["pid"][0] for record in found}) == 2
+    cells = tables.read(tmp_path, "cells")
+    assert len(cells) == 12 and set(cells.column("status").to_pylist()) == {"ok"}
+
+
+def test_a_driver_takes_up_what_a_dead_one_ran(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    running = [{"key": toywork.key("a"), "label": "a"}]
+    beat = {"host": socket.gethostname(), "pid": gone.pid, "written": time.time(), "running": running}
+    (tmp_path / f"driver.{beat['host']}.{gone.pid}.json").write_text(json.dumps(beat))
+    assert inline(tmp_path, toywork.task("a")).counts == {"ok": 1}
+
+
 def test_a_heartbeat_tells_what_runs(tmp_path: Path) -> None:
     beats: list[Any] = []
 
@@ -90,8 +117,9 @@ def test_a_heartbeat_tells_what_runs(tmp_path: Path) -> None:
             super().heartbeat(running)
             beats.append(json.loads(self.heartbeat_path.read_text())["running"])
 
-    inline(tmp_path, toywork.task("a"), store=Watched(tmp_path))
-    assert beats[0][0]["label"] == "a" and beats[0][0]["note"] == "begun"
+    inline(tmp_path, toywork.task("a", steps=5, pause=0.5), store=Watched(tmp_path))
+    assert beats[0] == []  # at the very start, to be seen
+    assert beats[1][0]["label"] == "a" and beats[1][0]["note"].startswith("step")
 
 
 @pytest.mark.parametrize("where", ["worker", "driver", "tables"])

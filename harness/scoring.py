@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from harness.training import logits
 from results import metrics
-from suites import cache, schema
+from suites import SuiteError, cache, schema
 
 RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts of domains on the device, as uint8
 
@@ -25,9 +25,12 @@ RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts
 def part_of(
     data: Path, suite: schema.Suite, spec: dict[str, Any], domain: str, part: str, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker."""
+    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker. SuiteError where the data here is
+    not what the run was planned with: another machine's folder, or one that was built anew by another version."""
     key = (spec["domains"][domain], part, str(device))
     if key not in RESIDENT:
+        if cache.manifest(suite, data, spec["split_seed"], domain)["fingerprint"] != spec["domains"][domain]:
+            raise SuiteError(f"{data}: {domain} is not what the run was planned with: run the same command again")
         read = cache.read(suite, data, spec["split_seed"], domain, part)
         images, labels = (torch.from_numpy(np.array(a)).to(device) for a in (read.images, read.labels))
         RESIDENT[key] = images, labels

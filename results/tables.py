@@ -13,6 +13,7 @@ attacks    one row per ok attack cell: its target before protection, after it, a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import time
@@ -272,6 +273,13 @@ def rewrite(store: Store) -> int:
     return len(found)
 
 
+def refresh(store: Store) -> None:
+    """Rewrite the tables, unless all five are whole and say what the records say."""
+    covers = _covers(records.count(store.out), store.plan())
+    if any(_held(store.out, name, covers) is None for name in SCHEMAS):
+        rewrite(store)
+
+
 def read(out: str | Path, name: str) -> pa.Table:
     """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
     are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
@@ -281,14 +289,9 @@ def read(out: str | Path, name: str) -> pa.Table:
     if not place.is_run(out):
         raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
     plan = store.plan()
-    try:
-        table = pq.read_table(pa.BufferReader(place.get(_path(out, name))))
-        stamp = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        fresh = stamp.get("mapbench.covers") == _covers(len(records.files(out)), plan)
-        if fresh and table.schema.equals(SCHEMAS[name]):
-            return table
-    except (OSError, pa.ArrowException):
-        pass
+    table = _held(out, name, _covers(records.count(out), plan))
+    if table is not None:
+        return table
     found = store.records()
     try:
         return write(out, found, plan, len(found) + len(store.damaged()))[name]
@@ -296,13 +299,25 @@ def read(out: str | Path, name: str) -> pa.Table:
         return build(found, plan)[name]  # somebody else's directory: reading it is still fine
 
 
+def _held(out: Path, name: str, covers: str) -> pa.Table | None:
+    """One table as it was written, where it is whole, of this schema, and made from what `covers` says."""
+    try:
+        table = pq.read_table(pa.BufferReader(place.get(_path(out, name))))
+    except (OSError, pa.ArrowException):
+        return None
+    made_from = (table.schema.metadata or {}).get(b"mapbench.covers", b"").decode()
+    return table if made_from == covers and table.schema.equals(SCHEMAS[name]) else None
+
+
 def _path(out: Path, name: str) -> Path:
     return out / "tables" / f"{name}.parquet"
 
 
 def _covers(files: int, plan: Mapping[str, Any] | None) -> str:
-    """What a table was made from. Records are never changed, so their number says whether there are new ones."""
-    return f"{SCHEMA_VERSION} {files} {(plan or {}).get('written')}"
+    """What a table was made from. Records are never changed, so their number says whether there are new ones; of the
+    plan, the suites are what tables know."""
+    suites = json.dumps((plan or {}).get("suites") or {}, sort_keys=True)
+    return f"{SCHEMA_VERSION} {files} {hashlib.sha256(suites.encode()).hexdigest()[:16]}"
 
 
 def _version() -> str:

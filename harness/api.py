@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import UsageError, environment
+from harness import UsageError, environment, shards
 from harness.grid import Filters, Grid, read
 from results import place
 
 if TYPE_CHECKING:
     from harness.plan import Plan
-    from harness.scheduler import Task
+    from harness.tasks import Task
     from results.store import Store
 
 
@@ -32,7 +32,8 @@ class Options:
     source_model: str | None = None  # the file; what is in it is part of the keys, as it is of `weights`
     executor: str | None = None  # ray | inline; None: ray where it is installed
     address: str | None = None
-    slots_per_gpu: int = 1
+    slots_per_gpu: int | None = 1  # None: as many as fit
+    shard: str | None = None  # i/n
     timeout: float | None = None
     fail_fast: bool = False
     max_failures: int | None = None
@@ -99,12 +100,15 @@ def execute(target: str, filters: Filters, options: Options) -> int:
 
     environment.quiet()
     grid = read(target, filters)
+    if options.shard:
+        shards.read(options.shard)  # a mistake in it is said before anything is built
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
     store.write_plan(as_json(grid, made.cells, options.command))
-    refuse_skipped(made, store)
-    tasks = made.tasks()
-    return complete(made, store, tasks, options) if tasks else nothing_to_do(made, store, options)
+    mine = made.shard(options.shard)
+    refuse_skipped(mine, store)
+    tasks = mine.tasks()
+    return complete(mine, store, tasks, options) if tasks else nothing_to_do(mine, store, options)
 
 
 def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
@@ -143,21 +147,23 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     from harness.driver import drive
     from harness.executors import make as make_executor
     from harness.panel import Panel, say
-    from harness.scheduler import Policy
+    from harness.tasks import Policy
     from harness.tracking import Mirror, unmirrored
 
     executor = make_executor(
-        options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, quiet=options.quiet
-    )
+        options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, peak_mb=made.peak_mb(),
+        quiet=options.quiet,
+    )  # fmt: skip
     if executor.name != "inline" and place.is_private(store.out):
         raise UsageError(f"{store.out} is seen by this process alone: use --executor inline")
     context = {
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
         "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
+        "timeout": options.timeout,
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     without = unmirrored(store.out) if options.mlflow else None
-    mirror = Mirror(store.out) if options.mlflow and not without else None
+    mirror = Mirror(store.out) if options.mlflow and not without and not options.shard else None
     try:
         summary = drive(tasks, executor, store, context, policy, Panel(len(tasks), quiet=options.quiet))
         if summary.interrupted:
@@ -173,12 +179,27 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
             board_to_terminal(board)
         if mirror:
             say(mirror.sync())
-        elif without:
+        elif options.shard:
+            rest_of_the_grid(store, options)
+        if without:
             say(without)
         return 3 if closing(store, made) else 0
     finally:
         if mirror:
             mirror.close()
+
+
+def rest_of_the_grid(store: Store, options: Options) -> None:
+    """After a shard: the driver that ends last has the whole grid before it, and mirrors it."""
+    from harness.panel import say
+    from harness.tracking import mirror_in_subprocess, unmirrored
+
+    asked = {cell["key"] for cell in (store.plan() or {}).get("cells", [])}
+    left = len(asked - store.outcomes().keys())
+    if left:
+        say(f"shard {options.shard} is done; {left} cells of the grid are other shards', and not done yet")
+    elif options.mlflow and not unmirrored(store.out):
+        say(mirror_in_subprocess(store.out))
 
 
 def draw(store: Store) -> Any:

@@ -45,7 +45,12 @@ HOW = (
     click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
     click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
     click.option(
-        "--slots-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Cells at once on a GPU."
+        "--slots-per-gpu",
+        metavar="N|auto",
+        default="1",
+        show_default=True,
+        callback=lambda *given: _slots(given[-1]),
+        help="Cells at once on a GPU; auto: what its memory holds, by the cells done so far.",
     ),
     click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds a cell may take."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell."),
@@ -53,6 +58,18 @@ HOW = (
     click.option("--quiet", is_flag=True, help="Only the closing lines."),
     click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
 )
+
+
+SHARD = click.option("--shard", metavar="i/n", help="The i-th of n drivers: whole trees, no cell twice.")
+
+
+def _slots(text: str) -> int | None:
+    """`--slots-per-gpu`: a number, or None for auto."""
+    if text == "auto":
+        return None
+    if not (text.isdigit() and int(text)):
+        raise click.BadParameter(f"{text!r} is neither a number from 1 nor auto")
+    return int(text)
 
 
 def options(*groups: Any) -> Callable[[Any], Any]:
@@ -99,7 +116,7 @@ def _asked(typed: dict[str, Any]) -> tuple[Any, Any]:
 
 @cli.command()
 @click.argument("target", metavar="SUITE|FILE.yaml")
-@options(*WHAT, *HOW)
+@options(*WHAT, SHARD, *HOW)
 def run(target: str, **typed: Any) -> int:
     """Run what is missing of a suite or grid file; the same command again resumes."""
     from harness.api import execute
@@ -109,7 +126,7 @@ def run(target: str, **typed: Any) -> int:
 
 @cli.command()
 @click.argument("target", metavar="SUITE|FILE.yaml")
-@options(*WHAT, JSON)
+@options(*WHAT, SHARD, JSON)
 def plan(target: str, as_json: bool, **typed: Any) -> int:
     """What `run` would do: cells new, done, failed, stale, blocked; all mistakes at once; the time it will take."""
     from harness import api, grid, views
@@ -117,6 +134,7 @@ def plan(target: str, as_json: bool, **typed: Any) -> int:
     filters, how = _asked(typed)
     asked = grid.read(target, filters)
     made, store = api.plan(asked, how)
+    made = made.shard(how.shard)
     click.echo(
         json.dumps(views.plan_json(asked.name, made), indent=1) if as_json else views.plan_text(asked.name, made, store)
     )

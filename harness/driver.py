@@ -23,7 +23,8 @@ from typing import Any, Protocol
 from harness import environment
 from harness.executors import Executor, is_disk_full
 from harness.panel import Lane, Panel, Snapshot
-from harness.scheduler import FAILURES, Policy, Row, Scheduler, Task
+from harness.scheduler import Scheduler
+from harness.tasks import FAILURES, Policy, Row, Task
 from results import place
 from results.errors import StoreError
 from results.store import Outcome
@@ -137,6 +138,8 @@ def _loop(
             return
         for event in executor.poll(STEP):
             scheduler.on(event, time.time())
+        for line in executor.notes():
+            panel.note(line)
         for slot in scheduler.expire(time.time()):
             executor.kill(slot)
         _show(scheduler, panel, len(slots))

@@ -87,6 +87,13 @@ class Panel:
         """Take in the state; a live panel redraws itself four times a second."""
         self._now = snapshot
 
+    def note(self, line: str) -> None:
+        """A line for the user that is about no cell."""
+        if self._mode == "live":
+            self._live.console.print(line, markup=False, highlight=False)
+        elif self._mode == "plain":
+            print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._file, flush=True)
+
     def ended(
         self, label: str, status: str, seconds: float, *, error: str | None, log: str | None, final: bool
     ) -> None:

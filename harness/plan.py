@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import UsageError, source_model
+from harness import UsageError, shards, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
-from harness.scheduler import Task
+from harness.tasks import Task
 from results.records import VERSION_FIELDS, meaning
 from results.store import Store
 from suites import SuiteError, cache
@@ -53,6 +53,14 @@ class Plan:
         for cell in self.cells:
             groups[self.status(cell)].append(cell)
         return groups
+
+    def shard(self, text: str | None) -> Plan:
+        """The part of this plan that is driver i's of n, by `--shard i/n`; all of it without one."""
+        if text is None:
+            return self
+        index, count = shards.read(text)
+        mine = shards.deal(self.cells, count)[index - 1]
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.key in mine))
 
     def todo(self, retry: bool = False) -> list[Cell]:
         """Cells to run now: the new and the stale; on `retry` the failed ones and what they block."""
@@ -91,6 +99,16 @@ class Plan:
 
         return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
 
+    def peak_mb(self) -> float | None:
+        """The most of a GPU's memory that a cell of this plan's backbones took so far; None if none ran on one."""
+        backbones = {cell.meta["backbone"] for cell in self.cells}
+        peaks = [
+            record["peak_memory_mb"] for record in self.winners.values()
+            if record["peak_memory_mb"] and record["environment"]["device"] != "cpu"
+            and record["cell"]["backbone"] in backbones
+        ]  # fmt: skip
+        return max(peaks, default=None)
+
     def tasks(self, retry: bool = False) -> list[Task]:
         """What the driver gets. `parent` and `inputs` are named only while they still have to run."""
         chosen = self.todo(retry)
@@ -105,7 +123,7 @@ class Plan:
                 timeout=c.timeout,
                 payload={
                     "label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite,
-                    "synthesisers": c.synthesisers,
+                    "synthesisers": c.synthesisers, "timeout": c.timeout,
                 },
             )
             for c in chosen

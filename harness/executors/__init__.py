@@ -11,7 +11,6 @@ in a pool of warm Ray actors. Both call the work function named in `context["ent
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import importlib
 import importlib.util
@@ -23,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import UsageError
+from harness.executors import memory
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
+    from harness.tasks import Task
 
 Work = Callable[[dict[str, Any], dict[str, Any], int], Iterator[dict[str, Any]]]
 
@@ -103,6 +103,9 @@ class Executor(Protocol):
         """Events since the last call, waiting at most `timeout` seconds for the first (inline: one step of the work).
         Raises UsageError when no cell can ever run."""
 
+    def notes(self) -> list[str]:
+        """Lines for the user since the last call: a node that is not used, say."""
+
     def kill(self, slot: str) -> None:
         """End the attempt on a slot without an event; the slot leaves `slots()` until it is replaced."""
 
@@ -111,8 +114,13 @@ class Executor(Protocol):
 
 
 def device(slot: str) -> str:
-    """The device of a slot: `cuda:0` of `cuda:0/3`."""
+    """The device of a slot: `cuda:0` of `cuda:0/3`, `cuda:0@10.0.0.1` of `cuda:0@10.0.0.1/3`."""
     return slot.rpartition("/")[0]
+
+
+def node(slot: str) -> str:
+    """The node of a slot: `10.0.0.1` of `cuda:0@10.0.0.1/3`; empty for a machine on its own."""
+    return device(slot).partition("@")[2]
 
 
 def load(entry: str) -> Work:
@@ -121,21 +129,8 @@ def load(entry: str) -> Work:
     work: Work = getattr(importlib.import_module(module), name)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-        _keep_memory()
+        memory.keep()
     return work
-
-
-def _keep_memory() -> None:
-    """Keep freed memory in this process. glibc hands it back to the system, and a training step on a CPU, which frees
-    its activations, faults it in anew: 900 page faults a step of convnet (sa-map, 16 + 16 images), 27 ms a step that
-    are 18 to 23 without them. Other C libraries have no such knob, and nothing is done. No number changes."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: what is larger is mapped on its own; 32 MiB is the most that glibc takes
-    mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD: free memory at the heap's top beyond which some is handed back
-    mallopt(-2, 64 << 20)  # M_TOP_PAD: how much more than asked for the heap grows by
 
 
 def is_oom(error: BaseException) -> bool:
@@ -208,9 +203,11 @@ def log_path(context: dict[str, Any], key: str, attempt: int) -> Path | None:
 
 
 def make(
-    name: str | None = None, *, address: str | None = None, slots_per_gpu: int = 1, quiet: bool = False
-) -> Executor:
+    name: str | None = None, *, address: str | None = None, slots_per_gpu: int | None = 1, peak_mb: float | None = None,
+    quiet: bool = False,
+) -> Executor:  # fmt: skip
     """The executor called `ray` or `inline`; None stands for Ray where it is installed, else inline, said in one line.
+    `slots_per_gpu` None fits as many as the memory takes at `peak_mb`.
 
     Raises UsageError for another name, for `ray` where it is not installed and for an address given to `inline`."""
     if name not in (None, "ray", "inline"):
@@ -228,4 +225,4 @@ def make(
         return InlineExecutor()
     from harness.executors.ray import RayExecutor
 
-    return RayExecutor(address=address or "local", slots_per_gpu=slots_per_gpu)
+    return RayExecutor(address=address or "local", slots_per_gpu=slots_per_gpu, peak_mb=peak_mb)

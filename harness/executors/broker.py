@@ -1,7 +1,8 @@
-"""The broker: the process that holds Ray for `harness.executors.ray`, and the actor that it runs on every slot.
+"""The broker: the process that holds Ray for `harness.executors.ray`.
 
-One thread per slot makes its actor, feeds it cells and replaces it when it died; what happens is told to the driver
-over the socket, as (kind, slot's number, ...). The process ends, and Ray with it, when the driver's end closes.
+Slots are made node by node, also on nodes that join while the run goes on. One thread per slot makes its actor
+(slot.py), feeds it cells and replaces it when it died; what happens is told to the driver over the socket, as (kind,
+slot's number, ...). The process ends, and Ray with it, when the driver's end closes.
 
     pytest tests/harness/test_executors.py
 """
@@ -9,60 +10,24 @@ over the socket, as (kind, slot's number, ...). The process ends, and Ray with i
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import queue
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from harness import environment
-from harness.executors import is_sticky, load, log_path, messages
+from harness.executors import is_disk_full, is_sticky
+from harness.executors.parcels import Piece, Sender
+from harness.executors.places import Place, places
+from harness.executors.slot import Slot
 
 CLOSE_LIMIT = 8.0  # seconds for Ray to end by itself, it takes about 2
 SLOT_STARTS = 3  # failed starts in a row after which a slot is given up
-
-
-class Slot:
-    """The actor: one process, one cell at a time, warm between them."""
-
-    def __init__(self, host: str, slots: int) -> None:
-        self.host, self.slots = host, min(slots, environment.cores())  # the driver's; those that share this machine
-
-    def ready(self, context: dict[str, Any], code: dict[str, tuple[str, str]], memory_mb: int | None) -> dict[str, Any]:
-        """Import the work and say where this is; `problem` holds why this process must not be used: our packages must
-        be the driver's own files or, elsewhere, equal to them."""
-        import ray
-
-        self.context = context
-        for name, (digest, folder) in environment.code().items():
-            if (socket.gethostname(), folder) != (self.host, code[name][1]) and digest != code[name][0]:
-                where = ray.util.get_node_ip_address()
-                problem = f"`{name}` on {where} comes from {folder} and differs from the driver's at {code[name][1]}"
-                return {"problem": f"{problem}: install the same mapbench there, and start where nothing shadows it"}
-        self.memory_mb = memory_mb
-        self.entry = load(context["entry"])
-        gpus = ray.get_gpu_ids()
-        return {"device": f"cuda:{gpus[0]}" if gpus else "cpu", "node": ray.util.get_node_ip_address()}
-
-    def work(self, key: str, payload: dict[str, Any], attempt: int, alone: bool) -> Iterator[dict[str, Any]]:
-        """Run one cell; should the process crash, the stack goes to the cell's log."""
-        if self.memory_mb is not None:
-            import resource
-
-            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-            resource.setrlimit(resource.RLIMIT_DATA, (self.memory_mb * (self.slots if alone else 1) * 2**20, hard))
-        path = log_path(self.context, key, attempt)
-        with contextlib.ExitStack() as stack:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                faulthandler.enable(stack.enter_context(path.open("a")))
-                stack.callback(faulthandler.disable)
-            yield from messages(self.entry, self.context, payload, attempt)
+WATCH = 2.0  # seconds between two looks at the nodes of a cluster; Ray itself takes 3 to notice a crash
 
 
 def broker(descriptor: int) -> None:
@@ -77,7 +42,13 @@ class _Broker:
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.started = False
-        self.queues: list[queue.SimpleQueue[tuple[str, int, dict[str, Any], bool]]] = []
+        self.local = options["address"] == "local"
+        self.actor: Any = None
+        self.sender: Sender | None = None
+        self.nodes: dict[str, list[int]] = {}  # node -> the numbers of its slots
+        self.refused: set[str] = set()  # nodes with other code
+        self.working = False  # whether any slot has been up
+        self.queues: list[queue.SimpleQueue[tuple[str, int, dict[str, Any], bool] | None]] = []
         self.current: dict[int, tuple[str, int, Any, str]] = {}  # slot -> key, attempt, actor, device
         self.entry = options["context"]["entry"]
         self.alive = 0
@@ -90,12 +61,20 @@ class _Broker:
             self.start(ray)
             self.started = True
             self.closing.wait()
+            self.clean(ray)
             ray.shutdown(wait_for_processes=True)
         except Exception as error:
             said = str(error).strip().splitlines() or [""]
             self.send("fatal", -1, f"Ray cannot start: {type(error).__name__}: {said[0]}; use --executor inline")
             self.closing.wait(CLOSE_LIMIT)
         self.end()
+
+    def clean(self, ray: Any) -> None:
+        """Have other machines remove what was sent to them."""
+        if self.sender is not None:
+            actors = [actor for _, _, actor, _ in self.current.values()]
+            with contextlib.suppress(Exception):  # one that works or died answers late or never
+                ray.wait([actor.clean.remote() for actor in actors], num_returns=len(actors), timeout=2.0)
 
     def end(self) -> None:
         """Ray's processes go with this one, whatever state they are in, and then their folder."""
@@ -111,29 +90,50 @@ class _Broker:
 
     def start(self, ray: Any) -> None:
         options = self.options
-        local = options["address"] == "local"
         own = {
             "num_cpus": options["cpus"] or environment.cores(), "num_gpus": options["gpus"], "include_dashboard": False,
             "object_store_memory": 100 * 2**20, "_temp_dir": options["home"],
-        } if local else {}  # fmt: skip
+        } if self.local else {}  # fmt: skip
         ray.init(address=options["address"], logging_level="ERROR", log_to_driver=False, **own)
-        total = ray.cluster_resources()
-        share = options["slots_per_gpu"]
-        if gpus := int(total.get("GPU", 0)) if options["gpus"] is None else options["gpus"]:
-            count, memory = gpus * share, None
-            # rounded down to Ray's precision, or the last slot of a GPU would wait for ever
-            needs = {"num_cpus": 0, "num_gpus": 10_000 // share / 10_000}
-        else:
-            count = int(options["cpus"] or total.get("CPU", 1))
-            needs = {"num_cpus": 1}
-            memory = options["memory_mb"] or max(2048, int(total.get("memory", 0) / count / 2**20))
-        if not local:
-            needs["scheduling_strategy"] = "SPREAD"
-        actor = ray.remote(Slot).options(max_restarts=0, max_task_retries=0, **needs)
-        self.queues = [queue.SimpleQueue() for _ in range(count)]
-        self.alive = count
-        for index in range(count):
-            threading.Thread(target=self.serve, args=(ray, actor, memory, index), daemon=True).start()
+        if not self.local:
+            self.sender = Sender(options["context"], ray.put)
+        self.actor = ray.remote(Slot)
+        self.look(ray)
+        if not self.local:
+            threading.Thread(target=self.watch, args=(ray,), daemon=True).start()
+
+    def watch(self, ray: Any) -> None:
+        """Nodes come and go: slots are made on new ones, and those of a node that is gone are closed."""
+        while not self.closing.wait(WATCH):
+            with contextlib.suppress(Exception):  # the cluster's head may be gone: then every slot says so itself
+                self.look(ray)
+
+    def look(self, ray: Any) -> None:
+        """Make the slots of nodes that are new, end the idle ones of nodes that are gone."""
+        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        graphic = any(node["Resources"].get("GPU") for node in nodes.values())  # then the GPUs work, and nothing else
+        for name, node in nodes.items():
+            if name not in self.nodes:
+                self.nodes[name] = [self.add(ray, place) for place in places(ray, node, graphic, self.options)]
+        for name in self.nodes.keys() - nodes.keys():
+            for index in self.nodes.pop(name):
+                self.queues[index].put(None)
+
+    def add(self, ray: Any, place: Place) -> int:
+        """A new slot, looked after by a thread of its own; its number."""
+        index = len(self.queues)
+        self.queues.append(queue.SimpleQueue())
+        self.alive += 1
+        threading.Thread(target=self.guard, args=(ray, place, index), daemon=True).start()
+        return index
+
+    def guard(self, ray: Any, place: Place, index: int) -> None:
+        """A fault of ours in a slot's thread ends the run with a line, where the driver would wait for ever."""
+        try:
+            self.serve(ray, place, index)
+        except Exception as error:
+            self.send("fatal", index, f"the broker failed: {type(error).__name__}: {_last_line(error)}")
+            raise
 
     def listen(self) -> None:
         """Take the driver's orders until it closes, or is gone."""
@@ -163,43 +163,66 @@ class _Broker:
         with self.lock, contextlib.suppress(OSError):
             self.connection.send((kind, index, *rest))
 
-    def serve(self, ray: Any, factory: Any, memory: int | None, index: int) -> None:
-        """The life of one slot: make its actor, feed it, replace it when it died."""
+    def serve(self, ray: Any, place: Place, index: int) -> None:
+        """The life of one slot: make its actor, feed it, replace it when it died, as long as its node is there."""
         reason, failed = "", 0
-        while failed < SLOT_STARTS and not self.closing.is_set():
-            actor = factory.remote(socket.gethostname(), len(self.queues))
+        while failed < SLOT_STARTS and not self.closing.is_set() and place.node in self.alive_nodes(ray):
+            made = self.actor.options(max_restarts=0, max_task_retries=0, **place.needs)
+            actor, options = made.remote(socket.gethostname(), place.share), self.options
             try:
-                found = ray.get(actor.ready.remote(self.options["context"], self.options["code"], memory))
+                found = ray.get(actor.ready.remote(options["context"], options["code"], options["marker"]))
             except ray.exceptions.RayTaskError as error:  # the work cannot be imported: the same everywhere
                 self.send("fatal", index, f"workers cannot load {self.entry}: {_last_line(error)}")
                 return
             except ray.exceptions.RayError as error:
                 reason, failed = _reason(error), failed + 1
+                self.closing.wait(1.0)
                 continue
             if problem := found.get("problem"):
-                self.send("fatal", index, problem)
-                return
+                self.refuse(index, place, problem)
+                break
             failed = 0
-            device = found["device"] if self.options["address"] == "local" else f"{found['node']}:{found['device']}"
+            self.working = True
+            device = found["device"] if self.local else f"{found['device']}@{found['node']}-{place.node[:4]}"
             self.send("up", index, device)
-            self.feed(ray, actor, device, index)
+            if not self.feed(ray, actor, device, index):
+                break
         self.alive -= 1
-        if self.alive == 0 and not self.closing.is_set():
+        if self.alive == 0 and not self.closing.is_set() and (self.local or not self.working):
             self.send("fatal", index, f"no worker stays up: {reason}")
 
-    def feed(self, ray: Any, actor: Any, device: str, index: int) -> None:
-        """Run cells on one actor until it is gone."""
+    def alive_nodes(self, ray: Any) -> set[str]:
+        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    def refuse(self, index: int, place: Place, problem: str) -> None:
+        """A node with other code: no run begins with it, and none that is under way uses it."""
+        if not self.working:
+            self.send("fatal", index, problem)
+        elif place.node not in self.refused:
+            self.refused.add(place.node)
+            self.send("note", index, f"{problem}; this node is not used")
+
+    def feed(self, ray: Any, actor: Any, device: str, index: int) -> bool:
+        """Run cells on one actor until it is gone; False when its node is, and the slot with it."""
         while True:
             self.current[index] = ("", 0, actor, device)
-            key, attempt, payload, alone = self.queues[index].get()
+            order = self.queues[index].get()
+            if order is None:
+                self.send("gone", index)
+                return False
+            key, attempt, payload, alone = order
             self.current[index] = (key, attempt, actor, device)
             ending = None
             try:
-                for reference in actor.work.options(num_returns="streaming").remote(key, payload, attempt, alone):
+                parcel = self.parcel(ray, actor, payload)
+                stream = actor.work.options(num_returns="streaming").remote(key, payload, attempt, alone, parcel)
+                for reference in stream:
                     message = ray.get(reference)
                     error = str(message.get("error") or message.get("record", {}).get("error") or "")
                     if is_sticky(error):  # every later CUDA call of this process would fail too
                         ending = ("died", error.splitlines()[0])
+                    if (files := message.pop("files", None)) is not None and self.sender:
+                        message = self.keep(message, files)
                     if message["type"] != "raised" or ending is None:
                         self.send("item", index, key, attempt, message)
             except ray.exceptions.OutOfMemoryError as error:
@@ -210,13 +233,38 @@ class _Broker:
                 lost = error.preempted or "node has died" in str(error)
                 ending = ("node" if lost else "died", _reason(error))
             except ray.exceptions.RayError as error:  # a message that cannot be pickled, for one
-                raised = {"error": _last_line(error), "traceback": str(error), "oom": False, "disk_full": False}
-                self.send("item", index, key, attempt, {"type": "raised", **raised})
+                self.send("item", index, key, attempt, _raised(error))
+            except (OSError, ValueError) as error:  # a file that was to be sent is gone
+                self.send("item", index, key, attempt, _raised(error))
             if ending is not None:
                 with contextlib.suppress(Exception):
                     ray.kill(actor)
                 self.send(ending[0], index, key, attempt, ending[1])
-                return
+                return True
+
+    def parcel(self, ray: Any, actor: Any, payload: dict[str, Any]) -> list[tuple[Piece, Any]]:
+        """What the cell reads and the worker's machine does not have."""
+        if self.sender is None:
+            return []
+        pieces = self.sender.pieces(payload)
+        return self.sender.parcel(pieces, ray.get(actor.lacks.remote(pieces)))
+
+    def keep(self, message: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+        """A record from a machine without our run directory, written down here; or why it could not be."""
+        assert self.sender is not None
+        try:
+            self.sender.keep(message["record"], files)
+        except ValueError as error:  # results.StoreError: a full disk, say
+            return _raised(error)
+        return message
+
+
+def _raised(error: BaseException) -> dict[str, Any]:
+    """A fault between driver and worker as a message of the work's."""
+    return {
+        "type": "raised", "error": _last_line(error), "traceback": str(error), "oom": False,
+        "disk_full": is_disk_full(error),
+    }  # fmt: skip
 
 
 def _last_line(error: BaseException) -> str:

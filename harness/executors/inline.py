@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.executors import Event, Progress, Work, event, load, messages
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
+    from harness.tasks import Task
 
 SLOT = "cpu/0"
 
@@ -56,6 +56,9 @@ class InlineExecutor:
         if not isinstance(happened, Progress):
             self._job = None
         return [happened]
+
+    def notes(self) -> list[str]:
+        return []
 
     def kill(self, slot: str) -> None:
         self._drop()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import site
 import socket
 import subprocess
@@ -29,12 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness import UsageError, environment
 from harness.executors import Died, Event, NodeLost, OutOfMemory, event, log_path
-from harness.executors.broker import CLOSE_LIMIT, Slot
+from harness.executors.broker import CLOSE_LIMIT
+from harness.executors.parcels import Marker
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
-
-__all__ = ["RayExecutor", "Slot"]
+    from harness.tasks import Task
 
 START_LIMIT = 300.0  # seconds for the first slot; a loaded machine takes 30
 ENDINGS: dict[str, type[Died] | type[OutOfMemory] | type[NodeLost]] = {
@@ -43,8 +43,9 @@ ENDINGS: dict[str, type[Died] | type[OutOfMemory] | type[NodeLost]] = {
 
 
 class RayExecutor:
-    """The driver's end. `cpus` and `gpus` default to what the machine (or the cluster at `address`) has;
-    `memory_mb` limits each CPU slot, by default to its share, so that a failed allocation is an error, not a kill."""
+    """The driver's end. `cpus` and `gpus` (of each node) default to what there is; `memory_mb` limits each CPU slot, by
+    default to its share, so that a failed allocation is an error, not a kill. `slots_per_gpu` None fits as many as the
+    memory takes at `peak_mb`, the most that a cell needed so far; one where that is None."""
 
     name = "ray"
 
@@ -52,13 +53,15 @@ class RayExecutor:
         self,
         *,
         address: str = "local",
-        slots_per_gpu: int = 1,
+        slots_per_gpu: int | None = 1,
+        peak_mb: float | None = None,
         cpus: int | None = None,
         gpus: int | None = None,
         memory_mb: int | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
-            "address": address, "slots_per_gpu": slots_per_gpu, "cpus": cpus, "gpus": gpus, "memory_mb": memory_mb
+            "address": address, "slots_per_gpu": slots_per_gpu, "peak_mb": peak_mb, "cpus": cpus, "gpus": gpus,
+            "memory_mb": memory_mb,
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -67,6 +70,8 @@ class RayExecutor:
         self._seen_up = False
         self._opened = 0.0
         self._log: Path | None = None
+        self._marker: Path | None = None
+        self._notes: list[str] = []
 
     def open(self, context: dict[str, Any]) -> None:
         """Start the broker and return at once; slots come up in `poll`. Ray's texts go to `out`/logs/ray.log."""
@@ -92,7 +97,10 @@ class RayExecutor:
             )  # fmt: skip
         theirs.close()
         self._connection = Connection(ours.detach())
-        self._connection.send({**self._options, "context": context, "home": str(home), "code": environment.code()})
+        self._connection.send({
+            **self._options, "context": context, "home": str(home), "code": environment.code(),
+            "marker": self._mark(str(context.get("out", ""))),
+        })  # fmt: skip
         self._opened = time.monotonic()
 
     def slots(self) -> list[str]:
@@ -113,9 +121,17 @@ class RayExecutor:
                 timeout = 0.0
         except (EOFError, OSError):
             raise UsageError(f"Ray ended unexpectedly (see {self._log}); the same command resumes") from None
-        if not self._seen_up and time.monotonic() - self._opened > START_LIMIT:
-            raise UsageError(f"no Ray worker after {START_LIMIT:g} s (see {self._log}): use --executor inline")
+        if self._up:
+            self._opened = time.monotonic()
+        elif time.monotonic() - self._opened > START_LIMIT:
+            what = "none is left" if self._seen_up else "none came up"
+            raise UsageError(f"no Ray worker for {START_LIMIT:g} s, {what} (see {self._log}): use --executor inline")
         return happened
+
+    def notes(self) -> list[str]:
+        """Lines for the user since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def kill(self, slot: str) -> None:
         index = self._up.pop(slot, None)
@@ -140,8 +156,20 @@ class RayExecutor:
                     process.kill()
             psutil.wait_procs(alive, timeout=3)
         self._process.wait()
+        if self._marker is not None:
+            self._marker.unlink(missing_ok=True)
         self._process = self._connection = None
         self._up, self._busy = {}, {}
+
+    def _mark(self, out: str) -> Marker | None:
+        """What workers on other machines look for, to see whether the run directory is theirs as well."""
+        if self._options["address"] == "local" or not out:
+            return None
+        text = secrets.token_hex(16)
+        if "://" not in out:
+            self._marker = Path(out) / f".{text}.shared"
+            self._marker.write_text(text)
+        return Marker(str(self._marker or ""), text, str(environment.ROOT))
 
     def _send(self, message: tuple[Any, ...]) -> None:
         with contextlib.suppress(OSError):  # the next poll finds out and says so
@@ -156,6 +184,9 @@ class RayExecutor:
             self._seen_up = True
             self._up[f"{rest[0]}/{index}"] = index
             return
+        if kind == "note":
+            self._notes.append(rest[0])
+            return
         busy = self._busy.get(index)
         if kind == "item":
             key, attempt, message = rest
@@ -166,9 +197,9 @@ class RayExecutor:
                 yield happened
         else:  # the slot went down
             self._up = {slot: number for slot, number in self._up.items() if number != index}
-            if busy and busy[1:] == rest[:2]:
+            if busy and (kind == "gone" or busy[1:] == rest[:2]):
                 del self._busy[index]
-                yield ENDINGS[kind](*busy, rest[2])
+                yield NodeLost(*busy, "its node left") if kind == "gone" else ENDINGS[kind](*busy, rest[2])
 
 
 def _check_address(address: str) -> None:

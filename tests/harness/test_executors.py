@@ -20,7 +20,9 @@ from harness import UsageError, environment
 from harness.driver import Summary, drive
 from harness.executors import Executor, Finished, Progress, Raised, device, is_oom, is_sticky, make
 from harness.executors.inline import InlineExecutor
-from harness.executors.ray import RayExecutor, Slot
+from harness.executors.memory import Share
+from harness.executors.ray import RayExecutor
+from harness.executors.slot import Slot
 from harness.scheduler import Policy
 from results.store import Store
 from tests.harness import toywork
@@ -150,7 +152,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(address: str, said: str, tm
 
 def test_a_worker_with_other_code_refuses_to_work() -> None:
     code = {name: ("0" * 64, f"/elsewhere/{name}") for name in environment.PACKAGES}
-    found = Slot("driver", 1).ready({"entry": ENTRY}, code, None)
+    found = Slot("driver", Share()).ready({"entry": ENTRY}, code, None)
     assert "`harness`" in found["problem"] and "/elsewhere/harness" in found["problem"]
 
 
@@ -183,7 +185,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(environment.ROOT))
         executor: Executor = Watched(cpus=2, memory_mb=1500)
-        summary = drive(tasks, executor, Store(out), {"entry": ENTRY, "out": str(out)}, Policy())
+        summary = drive(tasks, executor, Store(out), {"entry": ENTRY, "out": str(out)}, Policy(grace=1))
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
     yield {"out": out, "summary": summary, "notes": seen, "left": left, "total": len(tasks)}
 

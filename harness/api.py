@@ -115,8 +115,9 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     """The no-op run; only what an earlier one could not finish is made up for: tables, board, the MLflow mirror."""
     from harness.panel import say
     from harness.tracking import mirror_in_subprocess, pending, unmirrored
+    from results import tables
 
-    store.write_tables(force=True)
+    tables.refresh(store)
     if not place.exists(store.out / "leaderboard.html"):
         draw(store)
     if options.mlflow and not unmirrored(store.out) and pending(store.out):

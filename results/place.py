@@ -94,19 +94,20 @@ def get(path: Path) -> bytes:
         return bytes(_fs(path).cat_file(_at(path)))
 
 
-def many(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes | FileNotFoundError]]:
-    """The content of many URLs, concurrently, some hundred at a time; of one that went away, its error.
+def many(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes | FileNotFoundError]]:
+    """The content of many files below a URL, concurrently, some hundred at a time; of one that went away, its error.
 
     Whatever else goes wrong is StoreError: a record that did not arrive must not be taken for one that is not there."""
-    for start in range(0, len(paths), BATCH):
-        batch = paths[start : start + BATCH]
-        at = [_at(path) for path in batch]
-        with _asking("read", batch[0]):  # cat_ranges: cat would take a `[` in a name for a pattern
-            found = _fs(batch[0]).cat_ranges(at, None, None, on_error="return")
-        for path, content in zip(batch, found, strict=True):
+    top = _at(folder).rstrip("/")
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        at = [f"{top}/{name}" for name in batch]
+        with _asking("read", folder):  # cat_ranges: cat would take a `[` in a name for a pattern
+            found = _fs(folder).cat_ranges(at, None, None, on_error="return")
+        for name, content in zip(batch, found, strict=True):
             if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
-                raise StoreError(f"cannot read {path}: {reason(content)}") from content
-            yield path, content
+                raise StoreError(f"cannot read {folder / name}: {reason(content)}") from content
+            yield name, content
 
 
 def put(path: Path, content: bytes) -> None:

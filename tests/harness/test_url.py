@@ -21,6 +21,7 @@ import pytest
 
 import results
 from harness import UsageError, api, tracking
+from harness.plan import Plan
 from results import place, records
 from results.store import Store
 from tests.harness.conftest import QUICK, Mapbench
@@ -240,6 +241,5 @@ def test_a_url_is_mirrored_where_mlflow_has_a_place_of_its_own(
 
 def test_memory_is_for_this_process_alone() -> None:
     store = Store("memory://bucket/run")
-    made = SimpleNamespace()
     with pytest.raises(UsageError, match="seen by this process alone: use --executor inline"):
-        api.complete(made, store, [], api.Options(executor="ray"))  # type: ignore[arg-type]
+        api.complete(Plan((), {}), store, [], api.Options(executor="ray"))

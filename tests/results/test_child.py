@@ -24,7 +24,7 @@ class Clock:
     """The monotonic clock of `results.store`, and children who take as long as they are told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.begun, self.live = 1000.0, 0, False
+        self.now, self.begun, self.waited, self.live = 1000.0, 0, 0, False
         self.seconds, clock = 1.0, self
 
         class Pretended:
@@ -40,7 +40,7 @@ class Clock:
                 return not clock.live
 
             def wait(self) -> None:
-                clock.live = False
+                clock.waited, clock.live = clock.waited + 1, False
 
             def check(self) -> None:
                 pass
@@ -69,7 +69,7 @@ def test_one_at_a_time_a_minute_apart_and_a_twentieth_of_the_time(
     assert here.write_tables()
     assert clock.begun == 2
     assert here.write_tables(force=True)  # waits for the one that runs, and then for its own
-    assert clock.begun == 3 and not clock.live
+    assert (clock.begun, clock.waited) == (3, 2)
 
 
 def test_forced_the_tables_are_there_and_the_parent_has_loaded_no_pyarrow(

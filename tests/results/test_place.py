@@ -50,10 +50,11 @@ def test_a_file_url_is_a_folder(text: str) -> None:
 
 
 def test_a_url_stays_one_without_its_last_slash_and_is_its_own_text() -> None:
-    made = place.place("memory://bucket/run//")
-    assert not place.is_local(made) and str(made) == "memory://bucket/run"
-    assert place.place(made) is made
-    assert str(made / "logs" / "a[b]*.log") == "memory://bucket/run/logs/a[b]*.log"
+    for scheme in ("memory", "s3"):
+        made = place.place(f"{scheme}://bucket/run//")
+        assert not place.is_local(made) and str(made) == f"{scheme}://bucket/run"
+        assert place.place(made) is made
+        assert str(made / "logs" / "a[b]*.log") == f"{scheme}://bucket/run/logs/a[b]*.log"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,7 @@ def test_a_url_stays_one_without_its_last_slash_and_is_its_own_text() -> None:
     [
         ("nosuch://b/x", r"unknown protocol 'nosuch': a run directory is a folder, s3://BUCKET/FOLDER"),
         ("s3://", r"names no bucket or folder: s3://BUCKET/FOLDER"),
+        ("s3:///", r"names no bucket or folder: s3://BUCKET/FOLDER"),
         ("file://host/x", r"names another machine"),
     ],
 )

@@ -205,6 +205,23 @@ def test_a_reader_sees_records_that_the_tables_have_not_caught_up_with(
     assert {row["target"]: row["eligible"] for row in rows(run.out, "pairs")} == {"b": False, "c": True}
 
 
+def test_refreshed_are_tables_that_are_damaged_or_behind_and_no_others(
+    run: SimpleNamespace, make: SimpleNamespace
+) -> None:
+    path = run.out / "tables" / "attacks.parquet"
+    tables.refresh(run.store)
+    written = path.stat().st_mtime_ns
+    run.store.write_plan((run.store.plan() or {}) | {"written": 2.0})  # the same command again
+    tables.refresh(run.store)
+    assert path.stat().st_mtime_ns == written
+    path.write_bytes(path.read_bytes()[:-20])
+    tables.refresh(run.store)
+    assert pq.read_table(path).num_rows == 0
+    run.store.commit(make.protect(run.parent, ["c"], method="other"))
+    tables.refresh(run.store)
+    assert pq.read_table(run.out / "tables" / "cells.parquet").num_rows == 4
+
+
 def test_a_damaged_record_costs_its_own_rows_only(run: SimpleNamespace) -> None:
     path = records.files(run.out)[f"{run.bad['key']}.1.{run.bad['uuid']}.json"]
     path.write_text(path.read_text()[:50])

@@ -166,6 +166,44 @@ def retry(directory: str, **typed: Any) -> int:
 @cli.command()
 @click.argument("directory", metavar="DIR")
 @options(
+    click.option("--dry-run", is_flag=True, help="Only say what would be removed."),
+    click.option("--stale", is_flag=True, help="Also cells that a newer version of themselves has replaced."),
+    JSON,
+)
+def clean(directory: str, dry_run: bool, stale: bool, as_json: bool) -> int:
+    """Remove what killed runs left behind, and what no record names."""
+    from dataclasses import asdict
+
+    from harness.views import opened
+    from results import clean as cleaning
+
+    store = opened(directory)
+    found = cleaning.leftovers(store, stale)
+    if not dry_run:
+        cleaning.remove(store, found)
+    rows = [asdict(item) for item in found]
+    click.echo(json.dumps(rows, indent=1) if as_json else cleaning.said(found, dry_run))
+    return 0
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@click.argument("sources", metavar="FROM...", nargs=-1, required=True)
+def merge(directory: str, sources: tuple[str, ...]) -> int:
+    """Bring the results of other run directories into DIR; no cell counts twice."""
+    from harness.api import located
+    from results import merge as merging
+    from results.store import Store
+
+    told = merging.merge(Store(located(directory)), [Store(located(source)) for source in sources])
+    for source, merged in zip(sources, told, strict=True):
+        click.echo(f"{source}: {merged}")
+    return 0
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@options(
     *FILTERS,
     click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
     click.option("--by-pair", is_flag=True, help="A row per pair, and per domain of a union (terminal, json, csv)."),

@@ -155,6 +155,16 @@ def names(folder: Path, deep: bool = True) -> list[str]:
     return sorted(path.removeprefix(top) for path in found if path.startswith(top))
 
 
+def sizes(out: Path) -> dict[str, int]:
+    """Every file of a run directory by its name in it, hidden ones too, and its size in bytes."""
+    if is_local(out):
+        return {path.relative_to(out).as_posix(): path.stat().st_size for path in out.rglob("*") if path.is_file()}
+    top = _at(out).rstrip("/") + "/"
+    with _asking("read", out):
+        found = _fs(out).find(top.rstrip("/"), detail=True)
+    return {path.removeprefix(top): int(info.get("size") or 0) for path, info in sorted(found.items())}
+
+
 def reason(error: BaseException) -> str:
     """Why a URL cannot be read or written, in one line."""
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -37,9 +37,8 @@ def main() -> None:
     with fork.Pool(2) as pool:
         neighbour = pool.apply_async(grab, (Share(4), False, 0.8 * quarter, 20.0))
         time.sleep(10.0)
-        print(
-            f"a quarter is {quarter:.1f} GiB; one that asks for a fifth more: {pool.apply(grab, (Share(4), False, 1.2 * quarter, 0.0))}"
-        )
+        greedy = pool.apply(grab, (Share(4), False, 1.2 * quarter, 0.0))
+        print(f"a quarter is {quarter:.1f} GiB; one that asks for a fifth more: {greedy}")
         print(f"the same, alone: {pool.apply(grab, (Share(4), True, 1.2 * quarter, 0.0))}")
         print(f"its neighbour, meanwhile: {neighbour.get()}\n")
     print("| slots | steps a second, together | beside one | peak MiB of each |")

@@ -8,18 +8,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import UsageError, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.scheduler import Task
-from results.records import VERSION_FIELDS, meaning
+from results import records
+from results.records import VERSION_FIELDS, meaning, slim
 from results.store import Store
 from suites import SuiteError, cache
 from suites.backbones import weights
@@ -32,7 +33,7 @@ class Plan:
     """The cells that are asked for, with what the run directory already knows of it."""
 
     cells: tuple[Cell, ...]
-    winners: dict[str, dict[str, Any]]  # key -> the record that counts
+    winners: dict[str, dict[str, Any]]  # key -> the record that counts, or what results.records.slim leaves of it
     stale: dict[str, list[str]] = field(default_factory=dict)  # new key -> spec fields that changed since a done cell
 
     def status(self, cell: Cell) -> str:
@@ -40,9 +41,9 @@ class Plan:
         record = self.winners.get(cell.key)
         if record is not None and record["status"] not in RERUN:
             return "done" if record["status"] == "ok" else "failed"
-        above = [self.winners.get(key) for key in (cell.meta["parent"], *cell.meta["inputs"])]
         if cell.skip:
             return "skipped"
+        above = [self.winners.get(key) for key in cell.above if key]
         if any(record is not None and record["status"] not in ("ok", *RERUN) for record in above):
             return "blocked"
         return "stale" if cell.key in self.stale else "new"
@@ -66,7 +67,7 @@ class Plan:
         found: dict[str, int] = {}
         for cell in self.by_status["done"]:
             ran = self.winners[cell.key]["environment"].get("method_sha256")
-            if cell.meta["kind"] != "train" and ran not in (None, cell.method["sha256"]):
+            if ran not in (None, cell.method["sha256"]) and cell.meta["kind"] != "train":
                 found[cell.method["name"]] = found.get(cell.method["name"], 0) + 1
         return found
 
@@ -74,7 +75,8 @@ class Plan:
         """Expected wall time from the seconds per GFLOP of past cells of the same backbone and method; None if none."""
 
         def groups(cell: Cell) -> tuple[tuple[Any, ...], ...]:
-            kind, backbone = cell.meta["kind"], cell.meta["backbone"]
+            meta = cell.meta
+            kind, backbone = meta["kind"], meta["backbone"]
             return (kind, backbone, cell.method["name"]), (kind, backbone), (kind,), ()
 
         paid: dict[tuple[Any, ...], list[float]] = {}
@@ -95,21 +97,49 @@ class Plan:
         """What the driver gets. `parent` and `inputs` are named only while they still have to run."""
         chosen = self.todo(retry)
         waiting = {c.key for c in chosen}
-        return [
-            Task(
-                key=c.key,
-                parent=c.meta["parent"] if c.meta["parent"] in waiting else None,
-                inputs=tuple(key for key in c.meta["inputs"] if key in waiting),
-                label=c.label,
-                cost=c.cost,
-                timeout=c.timeout,
-                payload={
-                    "label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite,
-                    "synthesisers": c.synthesisers,
-                },
-            )
-            for c in chosen
-        ]  # fmt: skip
+        return [_task(cell, waiting) for cell in chosen]
+
+
+def _task(cell: Cell, waiting: set[str]) -> Task:
+    parent, *inputs = cell.above
+    payload = Payload(cell)
+    return Task(
+        key=cell.key,
+        parent=parent if parent in waiting else None,
+        inputs=tuple(key for key in inputs if key in waiting),
+        label=payload["label"],
+        cost=cell.cost,
+        timeout=cell.timeout,
+        payload=cast("dict[str, Any]", payload),
+    )
+
+
+class Payload(Mapping[str, Any]):
+    """What the worker is told of a cell, put together when it is asked for: the driver holds one for each cell.
+
+    Pickled, it is a dict."""
+
+    __slots__ = ("_cell", "_label")
+    FIELDS = ("label", "spec", "cell", "method", "suite", "synthesisers")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell, self._label = cell, cell.label
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "label":
+            return self._label
+        if name not in self.FIELDS:
+            raise KeyError(name)
+        return getattr(self._cell, "meta" if name == "cell" else name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.FIELDS)
+
+    def __len__(self) -> int:
+        return len(self.FIELDS)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str, Any]:
@@ -126,15 +156,45 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
-    winners = store.winners()
-    done = (record["spec"] for record in winners.values() if record["status"] == "ok")
+    done = (record["spec"] for record in _records(store) if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
     prints: dict[tuple[str, int], dict[str, str]] = {}
     for p in grid.parts:  # parts of one suite may differ in their watermark domains
         prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     _enough(grid, data)
     cells = tuple(expand(grid, prints, hashes, given))
-    return Plan(cells, winners, _stale(cells, winners))
+    winners, others = _known(cells, store)
+    return Plan(cells, winners, _stale(cells, winners, others))
+
+
+def _records(store: Store) -> Iterator[dict[str, Any]]:
+    """Every readable record, one at a time: ten thousand of them are 50 MB on disk and five times that in memory."""
+    for path in records.files(store.out).values():
+        record = records.read(path)
+        if not isinstance(record, records.Damaged):
+            yield record
+
+
+def _known(cells: tuple[Cell, ...], store: Store) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The slim winners of the planned cells by key; and the ok records, with their specs, of cells that are not planned
+    but mean what a planned one means: its older versions."""
+    keys = {cell.key: cell.key for cell in cells}  # so that each key is in memory once
+    versions: dict[str, dict[str, Any]] = {}
+
+    @lru_cache(maxsize=1)
+    def meanings() -> set[str]:
+        return {meaning(cell.spec) for cell in cells}
+
+    def planned() -> Iterator[dict[str, Any]]:
+        for record in _records(store):
+            if key := keys.get(record["key"]):
+                yield {**slim(record), "key": key}
+            elif record["status"] == "ok" and meaning(record["spec"]) in meanings():
+                first = versions.get(record["key"])
+                kept = {**slim(record), "spec": record["spec"]}
+                versions[record["key"]] = kept if first is None else records.winners([first, kept])[record["key"]]
+
+    return records.winners(planned()), list(versions.values())
 
 
 def _enough(grid: Grid, data: Path) -> None:
@@ -163,14 +223,22 @@ def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
     return found
 
 
-def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+def _stale(
+    cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]], others: list[dict[str, Any]]
+) -> dict[str, list[str]]:
     """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
-    done: dict[str, dict[str, Any]] = {}
-    for record in sorted((r for r in winners.values() if r["status"] == "ok"), key=lambda r: r["finished"]):
-        done[meaning(record["spec"])] = record["spec"]
-    changed = {}
-    for cell in cells:
-        old = done.get(meaning(cell.spec))
-        if cell.key not in winners and old is not None:
-            changed[cell.key] = [f for f in VERSION_FIELDS if old.get(f) != cell.spec.get(f)]
-    return changed
+    missing = {cell.key: meaning(cell.spec) for cell in cells if cell.key not in winners}
+    if not missing:
+        return {}
+    wanted, done = set(missing.values()), {}
+    specs = {cell.key: cell for cell in cells}
+    found = [r for r in (*winners.values(), *others) if r["status"] == "ok"]
+    for record in sorted(found, key=lambda r: (r["finished"] or 0.0, r["key"])):
+        spec = record["spec"] if "spec" in record else specs[record["key"]].spec
+        if (means := meaning(spec)) in wanted:
+            done[means] = spec
+    return {
+        cell.key: [f for f in VERSION_FIELDS if done[missing[cell.key]].get(f) != cell.spec.get(f)]
+        for cell in cells
+        if missing.get(cell.key) in done
+    }

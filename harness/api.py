@@ -17,7 +17,7 @@ from harness.grid import Filters, Grid, read
 
 if TYPE_CHECKING:
     from harness.plan import Plan
-    from harness.scheduler import Task
+    from harness.tasks import Task
     from results.store import Store
 
 
@@ -135,7 +135,7 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     from harness.driver import drive
     from harness.executors import make as make_executor
     from harness.panel import Panel, say
-    from harness.scheduler import Policy
+    from harness.tasks import Policy
     from harness.tracking import Mirror
 
     executor = make_executor(
@@ -144,6 +144,7 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     context = {
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
         "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
+        "timeout": options.timeout,
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     mirror = Mirror(store.out) if options.mlflow else None

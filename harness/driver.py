@@ -23,7 +23,8 @@ from typing import Any, Protocol
 from harness import environment
 from harness.executors import Executor, is_disk_full, log_path
 from harness.panel import Lane, Panel, Snapshot
-from harness.scheduler import FAILURES, Policy, Row, Scheduler, Task
+from harness.scheduler import Scheduler
+from harness.tasks import FAILURES, Policy, Row, Task
 from results.errors import StoreError
 
 BEAT = 5.0  # seconds between two heartbeats

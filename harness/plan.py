@@ -18,7 +18,7 @@ from harness import UsageError, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
-from harness.scheduler import Task
+from harness.tasks import Task
 from results import records
 from results.records import VERSION_FIELDS, meaning, slim
 from results.store import Store
@@ -120,7 +120,7 @@ class Payload(Mapping[str, Any]):
     Pickled, it is a dict."""
 
     __slots__ = ("_cell", "_label")
-    FIELDS = ("label", "spec", "cell", "method", "suite", "synthesisers")
+    FIELDS = ("label", "spec", "cell", "method", "suite", "synthesisers", "timeout")
 
     def __init__(self, cell: Cell) -> None:
         self._cell, self._label = cell, cell.label

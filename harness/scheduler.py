@@ -5,6 +5,8 @@ longest expected cell; one cell in flight per slot. The retry policy is design 8
 running out of memory gets one retry alone on its device, a dead process gets the cell retried and, the second time,
 quarantined, and a cell whose node is lost goes back to the queue.
 
+Other drivers may work in the same run directory: what they finished is taken over, what they run is left to them.
+
     pytest tests/harness/test_scheduler.py
 """
 
@@ -17,72 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised, device
+from harness.losses import Losses
+from harness.tasks import FAILURES, Assignment, Policy, Row, Running, Task
 
-FAILURES = ("failed", "timeout", "oom", "quarantined", "lost")  # a `skipped` cell is the consequence of one of these
-
-
-@dataclass(frozen=True)
-class Task:
-    """One cell to run. `cost` is its expected time in any unit, `payload` is the worker's and JSON-able."""
-
-    key: str
-    parent: str | None = None
-    inputs: tuple[str, ...] = ()
-    label: str = ""
-    cost: float = 1.0
-    timeout: float | None = None
-    payload: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The retry policy. Defaults are design 8's."""
-
-    timeout: float | None = None  # seconds, for tasks that name none of their own
-    fail_fast: bool = False  # after the first failed cell start no other; those that run may end
-    max_failures: int | None = None  # the same after this many
-    oom_retries: int = 1  # alone on the device
-    deaths: int = 2  # dead processes after which a cell is quarantined
-    losses: int = 3  # attempts lost with their node after which the cell is given up as `lost`
-    slot_losses: int = 3  # different cells lost in a row after which a slot is closed
-
-
-@dataclass
-class Running:
-    """An attempt in flight."""
-
-    task: Task
-    slot: str
-    attempt: int
-    started: float
-    limit: float | None
-    done: float = 0.0
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    slot: str
-    task: Task
-    attempt: int
-    alone: bool  # nothing else runs on the slot's device: it may take all the memory
-
-
-@dataclass(frozen=True)
-class Row:
-    """An attempt that ended. `record` is the worker's own, committed already; without one the driver writes it.
-    `final`: the cell is settled; otherwise it is back in the queue."""
-
-    task: Task
-    attempt: int
-    status: str
-    error: str | None
-    started: float
-    finished: float
-    final: bool
-    record: dict[str, Any] | None = None
-    detail: str = ""  # a traceback, for the log
-    disk_full: bool = False
+__all__ = ["FAILURES", "Assignment", "Policy", "Row", "Running", "Scheduler", "Task"]
 
 
 @dataclass
@@ -117,14 +57,15 @@ class Scheduler:
     ) -> None:
         self.policy = policy or Policy()
         self.stopped: str | None = None
-        self.closed: set[str] = set()
         self._finished = set(finished)
         self._cells: dict[str, _Cell] = {}
         self._ready: list[tuple[bool, float, int, str]] = []
         self._alone: list[str] = []  # cells to retry alone on a device, first come first served
         self._reserved: dict[str, str] = {}  # device -> the cell of `_alone` that waits for it or has it
         self._running: dict[str, Running] = {}
-        self._lost: dict[str, list[str]] = {}  # slot -> cells lost on it since it last finished one
+        self._losses = Losses(self.policy.slot_losses)
+        self._slots: Sequence[str] = ()  # those that were up at the last `assign`
+        self._elsewhere: frozenset[str] = frozenset()  # keys of cells that another driver runs
         self._rows: list[Row] = []
         self._failures = 0
         self._open = 0
@@ -155,6 +96,11 @@ class Scheduler:
         """Nothing runs and nothing more will be started."""
         return not self._running and (self._open == 0 or self.stopped is not None)
 
+    @property
+    def closed(self) -> set[str]:
+        """Slots and nodes on which nothing more is started."""
+        return self._losses.closed
+
     def running(self) -> list[Running]:
         return list(self._running.values())
 
@@ -183,11 +129,12 @@ class Scheduler:
 
     def assign(self, slots: Sequence[str], now: float) -> list[Assignment]:
         """Fill idle slots; what is returned counts as started at `now`."""
-        if slots and not self._running and self.closed.issuperset(slots):
+        self._slots = slots
+        if slots and not self._running and all(map(self._losses.closes, slots)):
             self.stop(f"all slots were closed, each lost {self.policy.slot_losses} different cells in a row")
         if self.stopped is not None:
             return []
-        idle = [slot for slot in slots if slot not in self._running and slot not in self.closed]
+        idle = [slot for slot in slots if slot not in self._running and not self._losses.closes(slot)]
         self._reserve({device(slot) for slot in idle + list(self._running)})
         started = []
         for slot in idle:
@@ -197,7 +144,7 @@ class Scheduler:
                 if all(device(other) != place for other in self._running):
                     key = alone
             else:
-                key = self._next(slot, set(slots) - self.closed)
+                key = self._next(slot, {other for other in slots if not self._losses.closes(other)})
             if key is not None:
                 started.append(self._start(self._cells[key], slot, now))
         return started
@@ -212,11 +159,11 @@ class Scheduler:
             return
         self._free(run)
         if isinstance(event, Finished):
-            self._lost.pop(run.slot, None)
+            self._losses.fine(run.slot)
             status = str(event.record["status"])
             self._settle(run, status, event.record.get("error"), now, record=event.record)
         elif isinstance(event, Raised):
-            self._lost.pop(run.slot, None)
+            self._losses.fine(run.slot)
             status = "oom" if event.oom else "failed"
             self._settle(run, status, event.error, now, detail=event.traceback, disk_full=event.disk_full)
         elif isinstance(event, OutOfMemory):
@@ -225,12 +172,25 @@ class Scheduler:
             self._lose(run, event, now)
 
     def expire(self, now: float) -> list[str]:
-        """Give up attempts that are past their deadline; returns the slots to kill."""
-        late = [run for run in self._running.values() if run.limit is not None and now >= run.started + run.limit]
+        """Give up attempts that did not end by themselves after their deadline; returns the slots to kill."""
+        grace = self.policy.grace
+        runs = self._running.values()
+        late = [run for run in runs if run.limit is not None and now >= run.started + run.limit + grace]
         for run in late:
             self._free(run)
-            self._settle(run, "timeout", f"not done after {run.limit:g} s", now)
+            self._settle(run, "timeout", f"not done after {run.limit:g} s: its process was killed", now)
         return [run.slot for run in late]
+
+    def elsewhere(self, ended: Mapping[str, str], running: Iterable[str]) -> None:
+        """What other drivers of the run directory did: cells that they settled, by status, and those that they run.
+
+        Settled ones are taken over without a row; running ones are started here last of all, should that driver die."""
+        self._elsewhere = frozenset(running)
+        for key, status in ended.items():
+            cell = self._cells.get(key)
+            if cell is not None and cell.status in ("pending", "ready") and key not in self._alone:
+                self._queued_cost -= cell.task.cost
+                self._end(cell, status, 0.0)
 
     # -- inside
 
@@ -250,8 +210,10 @@ class Scheduler:
         passed, key = [], None
         while self._ready and key is None:
             entry = heapq.heappop(self._ready)
-            lost_on = self._cells[entry[-1]].lost_on
-            if slot in lost_on and open_slots - lost_on:
+            cell = self._cells[entry[-1]]
+            if cell.status != "ready":  # another driver has settled it
+                continue
+            if entry[-1] in self._elsewhere or (slot in cell.lost_on and open_slots - cell.lost_on):
                 passed.append(entry)
             else:
                 key = entry[-1]
@@ -284,20 +246,15 @@ class Scheduler:
     def _lose(self, run: Running, event: Died | NodeLost, now: float) -> None:
         cell = self._cells[run.task.key]
         cell.lost_on.add(run.slot)
-        lost = self._lost.setdefault(run.slot, [])
-        if run.task.key not in lost:
-            lost.append(run.task.key)
-        if len(lost) >= self.policy.slot_losses:
-            self.closed.add(run.slot)
+        self._losses.lost(run.slot, run.task.key, self._slots)
         if isinstance(event, Died):
             cell.deaths += 1
             final, status = cell.deaths >= self.policy.deaths, "quarantined"
         else:
             cell.losses += 1
             final, status = cell.losses >= self.policy.losses, "lost"
-        if final and status == "quarantined":  # it kills any process: no slot is to blame for it
-            for keys in self._lost.values():
-                keys[:] = [key for key in keys if key != run.task.key]
+        if final and status == "quarantined":
+            self._losses.forgive(run.task.key)
         if not final:
             self._requeue(cell)
         self._settle(run, status if final else "lost", event.reason, now, final=final)
@@ -314,20 +271,25 @@ class Scheduler:
         self._rows.append(Row(run.task, run.attempt, status, error, run.started, now, final, **more))
         if not final:
             return
+        if status == "ok":
+            self._spent += now - run.started
+            self._spent_cost += run.task.cost
+        self._end(cell, status, now)
+
+    def _end(self, cell: _Cell, status: str, now: float) -> None:
+        """A cell is settled, here or elsewhere: its children may run, or never will."""
         cell.status = status
         self._open -= 1
         if status == "ok":
-            self._finished.add(run.task.key)
-            self._spent += now - run.started
-            self._spent_cost += run.task.cost
+            self._finished.add(cell.task.key)
             for child in map(self._cells.__getitem__, cell.children):
-                child.waiting.discard(run.task.key)
+                child.waiting.discard(cell.task.key)
                 if not child.waiting and child.status == "pending":
                     self._enqueue(child)
             return
         self._failures += status in FAILURES
         for child in map(self._cells.__getitem__, cell.children):
-            self._skip(child, f"its parent ended {status}: {run.task.label or run.task.key[:12]}", now)
+            self._skip(child, f"its parent ended {status}: {cell.task.label or cell.task.key[:12]}", now)
         limit = 1 if self.policy.fail_fast else self.policy.max_failures
         if limit is not None and self._failures >= limit:
             self.stop(f"stopped after {self._failures} failed cell{'s' * (self._failures > 1)}, as asked")

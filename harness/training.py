@@ -8,6 +8,7 @@ f_s itself is trained by the same loop, with the step of the control `continue` 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,14 @@ class Diverged(ArithmeticError):
     """The loss is no longer a finite number."""
 
 
+class TimedOut(TimeoutError):
+    """The deadline of the cell has passed; `curves` are those of the epochs that were done."""
+
+    def __init__(self, where: str, curves: dict[str, list[float]]) -> None:
+        super().__init__(where)
+        self.curves = curves
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What training gives: a plain network, one mean per epoch for each logged term, and flags for the board."""
@@ -49,10 +58,13 @@ def schedule(name: str, steps: int) -> Callable[[int], float]:
     }[name]
 
 
-def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) -> Iterator[dict[str, Any] | Fitted]:
+def fit(
+    method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf
+) -> Iterator[dict[str, Any] | Fitted]:
     """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
 
-    Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract."""
+    Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract, TimedOut between two
+    steps when time.monotonic() is past `until`."""
     if isinstance(method, Synthesiser):
         shapes = _shapes(method.blank(access.classes, access.image_size))
     elif method.plain or method.control:
@@ -66,7 +78,11 @@ def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) ->
     schedulers = [LambdaLR(o, schedule(recipe.schedule, steps)) for o in optimizers]
     curves: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs if optimizers else 0):
-        for name, value in _epoch(method, access, optimizers, schedulers).items():
+        try:
+            means = _epoch(method, access, optimizers, schedulers, until)
+        except TimedOut as late:
+            raise TimedOut(f"in epoch {epoch + 1} of {recipe.epochs}", curves) from late
+        for name, value in means.items():
             curves.setdefault(name, []).append(value)
         loss = curves["loss"][-1]
         if not math.isfinite(loss):
@@ -76,11 +92,13 @@ def fit(method: Method, model: nn.Module, access: DataAccess, recipe: Recipe) ->
 
 
 def _epoch(
-    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR]
+    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR], until: float
 ) -> dict[str, float]:
     """Mean of every term over one epoch. Terms stay on the device until its end, so that no step waits."""
     rows: list[dict[str, Tensor]] = []
     for batch in access.epoch():
+        if time.monotonic() > until:
+            raise TimedOut("", {})
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss, terms = _outcome(method, method.step(batch))

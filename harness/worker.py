@@ -9,6 +9,7 @@ exists if and only if everything it points to does.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 import traceback
@@ -29,7 +30,7 @@ from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
 from harness.executors import is_oom, is_sticky
 from harness.scoring import parquet, part_of, score
-from harness.training import Diverged, Fitted, fit
+from harness.training import Diverged, Fitted, TimedOut, fit
 from methods.base import REAL, Method
 from results import records
 from suites import backbones, cache, schema
@@ -41,9 +42,10 @@ PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out`, `data` and `weights` (directories) and `source_model` (a file, or ""); `payload` has `label`,
-    `spec`, `cell`, `suite`, `method` (a card) and `synthesisers` (the cards of its inputs). A failure of the cell is a
-    record too; only a failure to write the record is raised."""
+    `context` has `out`, `data` and `weights` (directories), `source_model` (a file, or "") and `timeout` (seconds that
+    a cell may take, or None); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a card), `synthesisers` (the
+    cards of its inputs) and `timeout`, its own. A failure of the cell is a record too; only a failure to write the
+    record is raised."""
     out, key = Path(context["out"]), key_of(payload["spec"])
     name = f"{key}.{attempt}"
     log_path = out / "logs" / f"{name}.log"
@@ -65,7 +67,8 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
             log.write(traceback.format_exc())
             if is_sticky(str(error)):
                 raise  # this process's CUDA is broken for good: the slot is replaced, the cell tried again
-            record.update(_failure(error), accuracy=[], checkpoint=None, checkpoint_sha256=None, predictions=None)
+            record.update(accuracy=[], checkpoint=None, checkpoint_sha256=None, predictions=None)
+            record.update(_failure(error, limit_of(context, payload)))
         record["finished"] = time.time()
         record["seconds"] = record["finished"] - record["started"]
         record["peak_memory_mb"] = _peak_memory_mb()
@@ -118,6 +121,7 @@ def _learn(
     log: IO[str],
 ) -> Generator[dict[str, Any], None, Fitted]:  # fmt: skip
     """Trains `model` by the cell's method on what the method may see; notes in `record` which inputs it had."""
+    until = time.monotonic() + (limit_of(context, payload) or math.inf) - (time.time() - record["started"])
     spec, out, data = payload["spec"], Path(context["out"]), Path(context["data"])
     suite, recipe = schema.Suite(**payload["suite"]), schema.Recipe(**spec["recipe"])
     attack = spec["kind"] == "attack"
@@ -136,7 +140,7 @@ def _learn(
     access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union)
     with redirect_stdout(log), redirect_stderr(log):
         fitted, last = None, 0.0
-        for event in fit(method, model, access, recipe):
+        for event in fit(method, model, access, recipe, until):
             if isinstance(event, Fitted):
                 fitted = event
                 continue
@@ -227,8 +231,15 @@ def _write(out: Path, name: str, blob: bytes) -> str:
     return name
 
 
-def _failure(error: Exception) -> dict[str, Any]:
-    """Status and error text of a cell that raised."""
+def limit_of(context: dict[str, Any], payload: dict[str, Any]) -> float | None:
+    """Seconds that a cell may take: its grid's own number, else the run's."""
+    return payload.get("timeout") or context.get("timeout")
+
+
+def _failure(error: Exception, limit: float | None) -> dict[str, Any]:
+    """What a record says of a cell that raised."""
+    if isinstance(error, TimedOut):
+        return {"status": "timeout", "error": f"not done after {limit:g} s: stopped {error}", "curves": error.curves}
     if is_oom(error):
         return {"status": "oom", "error": str(error).split("\n")[0] or "out of memory"}
     if isinstance(error, Diverged):

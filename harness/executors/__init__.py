@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness import UsageError
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
+    from harness.tasks import Task
 
 Work = Callable[[dict[str, Any], dict[str, Any], int], Iterator[dict[str, Any]]]
 
@@ -111,8 +111,13 @@ class Executor(Protocol):
 
 
 def device(slot: str) -> str:
-    """The device of a slot: `cuda:0` of `cuda:0/3`."""
+    """The device of a slot: `cuda:0` of `cuda:0/3`, `cuda:0@10.0.0.1` of `cuda:0@10.0.0.1/3`."""
     return slot.rpartition("/")[0]
+
+
+def node(slot: str) -> str:
+    """The node of a slot: `10.0.0.1` of `cuda:0@10.0.0.1/3`; empty for a machine on its own."""
+    return device(slot).partition("@")[2]
 
 
 def load(entry: str) -> Work:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.executors import Event, Progress, Work, event, load, messages
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
+    from harness.tasks import Task
 
 SLOT = "cpu/0"
 

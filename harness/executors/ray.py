@@ -32,7 +32,7 @@ from harness.executors import Died, Event, NodeLost, OutOfMemory, event, log_pat
 from harness.executors.broker import CLOSE_LIMIT, Slot
 
 if TYPE_CHECKING:
-    from harness.scheduler import Task
+    from harness.tasks import Task
 
 __all__ = ["RayExecutor", "Slot"]
 

@@ -183,7 +183,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(environment.ROOT))
         executor: Executor = Watched(cpus=2, memory_mb=1500)
-        summary = drive(tasks, executor, Store(out), {"entry": ENTRY, "out": str(out)}, Policy())
+        summary = drive(tasks, executor, Store(out), {"entry": ENTRY, "out": str(out)}, Policy(grace=1))
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
     yield {"out": out, "summary": summary, "notes": seen, "left": left, "total": len(tasks)}
 

@@ -140,7 +140,9 @@ def test_retry_trains_a_source_model_that_was_too_late_and_all_that_hangs_on_it(
     out = tmp_path / "here" / "runs" / "quick"
     late = mapbench("run", QUICK, *INLINE, "-m", "sf-map", "--timeout", "0.01")
     assert late.returncode == 3, late.stdout + late.stderr
-    assert set(tables.read(out, "cells").to_pandas().status) == {"timeout", "skipped"}
+    cells = tables.read(out, "cells").to_pandas().set_index("status")
+    assert set(cells.index) == {"timeout", "skipped"}
+    assert cells.loc["timeout"].error == "not done after 0.01 s: stopped in epoch 1 of 2"  # by itself, before the kill
     retried = mapbench("retry", str(out), *INLINE)
     assert retried.returncode == 0, retried.stdout + retried.stderr
     again = mapbench("run", QUICK, *INLINE, "-m", "sf-map")

@@ -160,18 +160,19 @@ def test_a_lost_node_does_not_count_as_a_death_but_not_for_ever() -> None:
     assert settled(scheduler) == {"x": "lost"}
 
 
-def test_a_hung_cell_is_given_up_at_its_deadline_and_not_retried() -> None:
-    scheduler = Scheduler([task("slow", timeout=10), task("free"), task("next", cost=0.1)], Policy(timeout=60))
+def test_a_hung_cell_is_given_up_some_time_after_its_deadline_and_not_retried() -> None:
+    policy = Policy(timeout=60, grace=5)
+    scheduler = Scheduler([task("slow", timeout=10), task("free"), task("next", cost=0.1)], policy)
     slow, free = scheduler.assign(CPU, 100)
-    assert scheduler.expire(109.9) == []
-    assert scheduler.expire(110) == [slow.slot]
-    (after,) = scheduler.assign(CPU, 110)
+    assert scheduler.expire(114.9) == []  # it may still end by itself
+    assert scheduler.expire(115) == [slow.slot]
+    (after,) = scheduler.assign(CPU, 115)
     assert after.slot == slow.slot
-    scheduler.on(died(slow), 110.5)  # the echo of the kill
-    scheduler.on(ok(slow), 110.6)  # or a record that came too late
+    scheduler.on(died(slow), 115.5)  # the echo of the kill
+    scheduler.on(ok(slow), 115.6)  # or a record that came too late
     scheduler.on(ok(after), 120)
-    assert scheduler.expire(159.9) == []
-    assert scheduler.expire(160) == [free.slot]
+    assert scheduler.expire(164.9) == []
+    assert scheduler.expire(165) == [free.slot]
     assert settled(scheduler) == {"slow": "timeout", "free": "timeout", "next": "ok"} and scheduler.done
 
 
@@ -189,6 +190,46 @@ def test_a_slot_that_loses_three_different_cells_in_a_row_is_closed() -> None:
     assert scheduler.closed == {"cpu/0"}
     assert len(lost_on) == len(set(lost_on)) == 3  # a lost cell is retried on the other slot
     assert set(settled(scheduler).values()) == {"ok"}
+
+
+def test_a_node_that_loses_three_different_cells_over_its_slots_is_closed_while_there_is_another() -> None:
+    bad, good = ("cpu@10.0.0.1/0", "cpu@10.0.0.1/1", "cpu@10.0.0.1/2"), ("cpu@10.0.0.2/3", "cpu@10.0.0.2/4")
+    scheduler = Scheduler([task(key) for key in "abcdefghij"])
+    run_all(scheduler, lambda s: died(s) if s.slot in bad else ok(s), bad + good)
+    assert scheduler.closed == {"10.0.0.1"}
+    assert set(settled(scheduler).values()) == {"ok"}
+    alone = Scheduler([task(key) for key in "abcdefghij"])
+    run_all(alone, lambda s: died(s) if s.attempt == 1 else ok(s), bad)
+    assert "10.0.0.1" not in alone.closed
+
+
+def test_what_another_driver_settled_is_taken_over_and_what_it_runs_is_left_to_it() -> None:
+    scheduler = Scheduler([task("p", cost=9), task("c", "p"), task("q", cost=8), task("d", "q"), task("x"), task("y")])
+    scheduler.elsewhere({"p": "ok", "q": "failed", "unknown": "ok"}, ["x"])
+    starts = scheduler.assign(CPU, 0)
+    assert [start.task.key for start in starts] == ["c", "y"]
+    for start in starts:
+        scheduler.on(ok(start), 1)
+    assert scheduler.assign(CPU, 1) == [] and not scheduler.done  # x runs there: it may yet be wanted here
+    again = Scheduler([task("x")])
+    again.elsewhere({}, ["x"])
+    assert again.assign(CPU, 0) == []
+    again.elsewhere({}, [])  # that driver is gone
+    assert len(again.assign(CPU, 0)) == 1
+    scheduler.elsewhere({"x": "ok"}, [])
+    assert scheduler.done
+    assert settled(scheduler) == {"c": "ok", "y": "ok", "d": "skipped"}  # no row for what has its record already
+    assert scheduler.counts() == {"ok": 4, "failed": 1, "skipped": 1}
+
+
+def test_a_cell_that_ends_here_and_elsewhere_is_settled_once() -> None:
+    scheduler = Scheduler([task("a"), task("b", "a")])
+    (a,) = scheduler.assign(CPU, 0)
+    scheduler.elsewhere({"a": "ok"}, [])
+    scheduler.on(ok(a), 1)
+    (b,) = scheduler.assign(CPU, 1)
+    scheduler.on(ok(b), 2)
+    assert scheduler.done and scheduler.counts() == {"ok": 2}
 
 
 def test_a_success_between_two_losses_forgives_the_slot() -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness import training
 from harness.access import DataAccess
-from harness.training import Diverged, Fitted, fit, logits, schedule
+from harness.training import Diverged, Fitted, TimedOut, fit, logits, schedule
 from methods.base import Batch, Method, Needs
 from suites import backbones
 from suites.schema import Recipe
@@ -51,6 +52,22 @@ def test_a_loss_that_is_not_finite_is_divergence() -> None:
 
     with pytest.raises(Diverged):
         run(Wild())
+
+
+def test_past_its_deadline_it_stops_between_two_steps_and_keeps_its_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter(range(100))
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(steps)))
+    g = torch.Generator().manual_seed(0)
+    part = torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8, generator=g), torch.arange(24) % 10
+    method = Plain()
+    going = fit(
+        method, backbones.build("convnet", 10, 32, 0), access(method, part), RECIPE, until=4
+    )  # 3 steps an epoch
+    assert next(going)["done"] == 0.5  # type: ignore[index]
+    with pytest.raises(TimedOut, match="in epoch 2 of 2") as late:
+        next(going)
+    assert next(steps) == 6  # asked before each step, and at the sixth it was too late
+    assert len(late.value.curves["loss"]) == 1
 
 
 @pytest.mark.parametrize(

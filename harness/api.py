@@ -87,14 +87,14 @@ def run(
 
 def execute(target: str, filters: Filters, options: Options) -> int:
     """`mapbench run`: plan, then train what is missing; returns the exit code."""
-    from harness.plan import as_json
+    from harness.plan import note
     from results.store import Store
 
     environment.quiet()
     grid = read(target, filters)
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
-    store.write_plan(as_json(grid, made.cells, options.command))
+    note(store, grid, made.cells, options.command)
     refuse_skipped(made, store)
     tasks = made.tasks()
     return complete(made, store, tasks, options) if tasks else nothing_to_do(made, store, options)
@@ -105,7 +105,7 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     from harness.panel import say
     from harness.tracking import mirror_in_subprocess, pending
 
-    store.write_tables()
+    _keep_tables(store)
     if not (store.out / "leaderboard.html").exists():
         draw(store)
     if options.mlflow and pending(store.out):
@@ -114,6 +114,17 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
     say(f"nothing to do: {len(made.by_status['done'])} cells done{again}")
     return 3 if failed else 0
+
+
+def _keep_tables(store: Store) -> None:
+    """Write the tables unless they are of the records that are there; of an old plan or schema they are not."""
+    from results import tables
+
+    *others, last = tables.SCHEMAS  # in the order they are written in: where the last one is good, so are the others
+    if all((store.tables_dir / f"{name}.parquet").exists() for name in others):
+        tables.read(store.out, last)
+    else:
+        store.write_tables(force=True)
 
 
 def refuse_skipped(made: Plan, store: Store) -> None:
@@ -191,9 +202,10 @@ def board_to_terminal(board: Any) -> None:
 
 def closing(store: Store, made: Plan) -> int:
     """Say what failed, where everything is and what to type next; returns how many of the plan's cells failed."""
+    from harness import known
     from harness.panel import say
 
-    out, winners = show(store.out), store.winners()
+    out, winners = show(store.out), known.winners(store, (cell.key for cell in made.cells))
     failed = [c for c in made.cells if winners.get(c.key, {}).get("status") not in ("ok", "skipped", None)]
     for cell in failed[:10]:
         record = winners[cell.key]

@@ -7,20 +7,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from harness import UsageError, source_model
+from harness import UsageError, known, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.tasks import Task
 from results import records
-from results.records import VERSION_FIELDS, meaning, slim
 from results.store import Store
 from suites import SuiteError, cache
 from suites.backbones import weights
@@ -150,51 +150,34 @@ def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str,
     }  # fmt: skip
 
 
+def note(store: Store, grid: Grid, cells: Iterable[Cell], command: str | None) -> None:
+    """Puts plan.json down, unless the one that is there says the same: what was made with it then still stands."""
+    said = as_json(grid, cells, command)
+    try:
+        held = store.plan_path.read_bytes()
+    except OSError:
+        held = b""
+    before = re.search(rb'"written":([0-9.]+)', held)  # in a command's text its quotes would be escaped
+    if before is None or records.dump({**said, "written": float(before[1])}) != held:
+        store.write_plan(said)
+
+
 def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None) -> Plan:
     """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing.
 
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
-    done = (record["spec"] for record in _records(store) if record["status"] == "ok")
+    done = (record["spec"] for record in known.each(store) if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
     prints: dict[tuple[str, int], dict[str, str]] = {}
     for p in grid.parts:  # parts of one suite may differ in their watermark domains
         prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     _enough(grid, data)
     cells = tuple(expand(grid, prints, hashes, given))
-    winners, others = _known(cells, store)
-    return Plan(cells, winners, _stale(cells, winners, others))
-
-
-def _records(store: Store) -> Iterator[dict[str, Any]]:
-    """Every readable record, one at a time: ten thousand of them are 50 MB on disk and five times that in memory."""
-    for path in records.files(store.out).values():
-        record = records.read(path)
-        if not isinstance(record, records.Damaged):
-            yield record
-
-
-def _known(cells: tuple[Cell, ...], store: Store) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """The slim winners of the planned cells by key; and the ok records, with their specs, of cells that are not planned
-    but mean what a planned one means: its older versions."""
-    keys = {cell.key: cell.key for cell in cells}  # so that each key is in memory once
-    versions: dict[str, dict[str, Any]] = {}
-
-    @lru_cache(maxsize=1)
-    def meanings() -> set[str]:
-        return {meaning(cell.spec) for cell in cells}
-
-    def planned() -> Iterator[dict[str, Any]]:
-        for record in _records(store):
-            if key := keys.get(record["key"]):
-                yield {**slim(record), "key": key}
-            elif record["status"] == "ok" and meaning(record["spec"]) in meanings():
-                first = versions.get(record["key"])
-                kept = {**slim(record), "spec": record["spec"]}
-                versions[record["key"]] = kept if first is None else records.winners([first, kept])[record["key"]]
-
-    return records.winners(planned()), list(versions.values())
+    versions = known.Versions(cells)
+    winners = known.winners(store, (cell.key for cell in cells), versions.see)
+    return Plan(cells, winners, versions.stale(winners))
 
 
 def _enough(grid: Grid, data: Path) -> None:
@@ -221,24 +204,3 @@ def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
     if errors:
         raise SuiteError("\n".join(errors))
     return found
-
-
-def _stale(
-    cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]], others: list[dict[str, Any]]
-) -> dict[str, list[str]]:
-    """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
-    missing = {cell.key: meaning(cell.spec) for cell in cells if cell.key not in winners}
-    if not missing:
-        return {}
-    wanted, done = set(missing.values()), {}
-    specs = {cell.key: cell for cell in cells}
-    found = [r for r in (*winners.values(), *others) if r["status"] == "ok"]
-    for record in sorted(found, key=lambda r: (r["finished"] or 0.0, r["key"])):
-        spec = record["spec"] if "spec" in record else specs[record["key"]].spec
-        if (means := meaning(spec)) in wanted:
-            done[means] = spec
-    return {
-        cell.key: [f for f in VERSION_FIELDS if done[missing[cell.key]].get(f) != cell.spec.get(f)]
-        for cell in cells
-        if missing.get(cell.key) in done
-    }

@@ -104,8 +104,10 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     """The no-op run; only what an earlier one could not finish is made up for: tables, board, the MLflow mirror."""
     from harness.panel import say
     from harness.tracking import mirror_in_subprocess, pending
+    from results.fresh import fresh
 
-    _keep_tables(store)
+    if not fresh(store):
+        store.write_tables(force=True)
     if not (store.out / "leaderboard.html").exists():
         draw(store)
     if options.mlflow and pending(store.out):
@@ -114,17 +116,6 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
     again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
     say(f"nothing to do: {len(made.by_status['done'])} cells done{again}")
     return 3 if failed else 0
-
-
-def _keep_tables(store: Store) -> None:
-    """Write the tables unless they are of the records that are there; of an old plan or schema they are not."""
-    from results import tables
-
-    *others, last = tables.SCHEMAS  # in the order they are written in: where the last one is good, so are the others
-    if all((store.tables_dir / f"{name}.parquet").exists() for name in others):
-        tables.read(store.out, last)
-    else:
-        store.write_tables(force=True)
 
 
 def refuse_skipped(made: Plan, store: Store) -> None:

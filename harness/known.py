@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from harness.cells import Cell
@@ -29,17 +31,16 @@ def each(store: Store) -> Iterator[dict[str, Any]]:
 def winners(
     store: Store, keys: Iterable[str], other: Callable[[dict[str, Any]], None] = lambda record: None
 ) -> dict[str, dict[str, Any]]:
-    """Of `keys`, what results.records.slim leaves of the record that counts; `other` is shown each other record."""
+    """Of `keys`, what results.records.slim leaves of the record that counts; `other` is shown that of every other."""
     wanted = {key: key for key in keys}  # so that each key is in memory once
-
-    def slims() -> Iterator[dict[str, Any]]:
-        for record in each(store):
-            if key := wanted.get(record["key"]):
-                yield {**slim(record), "key": key}
-            else:
-                other(record)
-
-    return records.winners(slims())
+    found = {}
+    for key, attempts in groupby(each(store), itemgetter("key")):  # a file's name begins with the key
+        winner = records.winners(attempts)[key]
+        if key in wanted:
+            found[wanted[key]] = slim(winner)
+        else:
+            other(winner)
+    return found
 
 
 class Versions:
@@ -47,29 +48,28 @@ class Versions:
 
     def __init__(self, cells: tuple[Cell, ...]) -> None:
         self.cells = cells
-        self.done: dict[str, dict[str, Any]] = {}  # key -> what is slim of the record, and its spec
+        self._done: list[tuple[float, str, dict[str, Any]]] = []  # finished, key, spec
 
     @cached_property
     def _meanings(self) -> set[str]:
         return {meaning(cell.spec) for cell in self.cells}
 
     def see(self, record: dict[str, Any]) -> None:
-        """Keep a record, if it is such a one."""
+        """Keep what is needed of a record, if it is such a one."""
         if record["status"] == "ok" and meaning(record["spec"]) in self._meanings:
-            before = self.done.get(record["key"])
-            both = filter(None, (before, {**slim(record), "spec": record["spec"]}))
-            self.done |= records.winners(both)
+            self._done.append((record.get("finished") or 0.0, record["key"], record["spec"]))
 
     def stale(self, known: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
         """For each cell that is not `known`: the fields in which an ok record of the same meaning differs from it."""
         missing = {cell.key: meaning(cell.spec) for cell in self.cells if cell.key not in known}
         if not missing:
             return {}
-        wanted, newest = set(missing.values()), {}
+        wanted, newest = set(missing.values()), dict[str, dict[str, Any]]()
         planned = {cell.key: cell for cell in self.cells}
-        done = [record for record in (*known.values(), *self.done.values()) if record["status"] == "ok"]
-        for record in sorted(done, key=lambda r: (r["finished"] or 0.0, r["key"])):
-            spec = record["spec"] if "spec" in record else planned[record["key"]].spec
+        done = [(r["finished"] or 0.0, key) for key, r in known.items() if r["status"] == "ok"]
+        specs = {key: spec for _, key, spec in self._done}
+        for _, key in sorted([*done, *((finished, key) for finished, key, _ in self._done)]):
+            spec = specs[key] if key in specs else planned[key].spec
             if (means := meaning(spec)) in wanted:
                 newest[means] = spec
         return {

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -146,20 +148,36 @@ def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str,
     """plan.json: what the tables and the board expect to see."""
     return {
         "schema": 1, "grid": grid.name, "command": command, "written": time.time(), "suites": grid.suites,
-        "cells": [{"key": c.key, "split_seed": c.spec["split_seed"], **c.meta} for c in cells],
+        "cells": [_expected(cell) for cell in cells],
     }  # fmt: skip
 
 
+def _expected(cell: Cell) -> dict[str, Any]:
+    return {"key": cell.key, "split_seed": cell.spec["split_seed"], **cell.meta}
+
+
 def note(store: Store, grid: Grid, cells: Iterable[Cell], command: str | None) -> None:
-    """Puts plan.json down, unless the one that is there says the same: what was made with it then still stands."""
-    said = as_json(grid, cells, command)
-    try:
-        held = store.plan_path.read_bytes()
-    except OSError:
-        held = b""
-    before = re.search(rb'"written":([0-9.]+)', held)  # in a command's text its quotes would be escaped
-    if before is None or records.dump({**said, "written": float(before[1])}) != held:
-        store.write_plan(said)
+    """Puts plan.json down, unless the one that is there says the same: what was made with it then still stands.
+
+    Piece by piece: as dicts, the cells would be the most that a driver ever holds."""
+    said = as_json(grid, (), command)
+
+    def pieces() -> Iterator[bytes]:
+        yield records.dump(said).removesuffix(b"]}\n")
+        for number, cell in enumerate(cells):
+            yield b"," * bool(number) + records.dump(_expected(cell)).rstrip()
+        yield b"]}\n"
+
+    with contextlib.suppress(OSError), store.plan_path.open("rb") as held:
+        if before := re.search(rb'"written":([0-9.]+)', held.read(65536)):  # in a command its quotes would be escaped
+            now, said["written"] = said["written"], float(before[1])
+            held.seek(0)
+            if all(held.read(len(piece)) == piece for piece in pieces()) and not held.read(1):
+                return
+            said["written"] = now
+    content = io.BytesIO()
+    content.writelines(pieces())
+    records.atomic_write(store.plan_path, content.getvalue())
 
 
 def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None) -> Plan:

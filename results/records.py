@@ -246,12 +246,11 @@ def current(chosen: Mapping[str, dict[str, Any]]) -> set[str]:
 
 
 def slim(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What planning and closing lines need of a record, with which `winners` chooses as it does with whole ones: a
-    tenth of it or less, for a driver that holds one for every cell."""
-    kept = ("key", "status", "attempt", "uuid", "finished", "seconds")
-    told = () if record["status"] == "ok" else ("error", "log")
+    """What planning and the closing lines need of a winning record: a twentieth of it or less, for a driver that holds
+    one for each of its cells."""
+    kept = ("status", "finished", "seconds") if record["status"] == "ok" else ("status", "finished", "error", "log")
     made_by = (record.get("environment") or {}).get("method_sha256")
-    return {**{name: record.get(name) for name in (*kept, *told)}, "environment": _made_by(made_by)}
+    return {**{name: record.get(name) for name in kept}, "environment": _made_by(made_by)}
 
 
 @lru_cache(maxsize=256)

@@ -220,7 +220,7 @@ def driver(count: int, before: int) -> tuple[float, float]:
 
     from harness.driver import drive
     from harness.executors.inline import InlineExecutor
-    from harness.plan import as_json
+    from harness.plan import note
     from results.store import Store
 
     with tempfile.TemporaryDirectory() as out:
@@ -228,7 +228,7 @@ def driver(count: int, before: int) -> tuple[float, float]:
             child("fabricated", before, out)
         grid, made = planned(before + count, out)
         store = Store(out)
-        store.write_plan(as_json(grid, made.cells, None))
+        note(store, grid, made.cells, None)
         tasks = made.tasks()[:count]
         done = drive(tasks, InlineExecutor(), store, {"out": out, "entry": f"{SELF}:empty"})
         assert done.counts == {"ok": count}, done

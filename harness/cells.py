@@ -44,6 +44,20 @@ class Layer(NamedTuple):
     meta: dict[str, Any]
 
 
+class Root(NamedTuple):
+    """What a cell that hangs on no other has of its own, in its spec and in its meta."""
+
+    seed: int
+
+
+class Child(NamedTuple):
+    """What a cell has of its own that hangs on another: the keys of that one and of its inputs."""
+
+    seed: int
+    parent: str
+    inputs: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One node of the forest. `spec` is what the key hashes; `meta` is what people and tables call it by.
@@ -52,7 +66,7 @@ class Cell:
     holds ten thousand cells, which differ in little more than their seed."""
 
     layers: tuple[Layer, ...]
-    own: dict[str, Any]  # in the spec and in the meta alike
+    own: Root | Child | None  # None: the layers say it all
     method: dict[str, Any]  # the method's card, for the worker
     suite: dict[str, Any]  # the suite's definition, for the worker: it may be a file of the user's own
     cost: float  # GFLOP of training, for ordering and for the time left
@@ -70,7 +84,7 @@ class Cell:
         found: dict[str, Any] = {}
         for layer in self.layers:
             found |= layer.spec
-        return found | self.own
+        return found | self.own._asdict() if self.own else found
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -78,13 +92,15 @@ class Cell:
         found: dict[str, Any] = {}
         for layer in self.layers:
             found |= layer.meta
-        return found | self.own
+        return found | self.own._asdict() if self.own else found
 
     @property
     def above(self) -> tuple[str | None, ...]:
-        """The keys of its parent and of its inputs, which `meta` is not needed for."""
-        said = self.own if "inputs" in self.own else self.meta
-        return said["parent"], *said["inputs"]
+        """The keys of its parent and of its inputs, for which a child needs no `meta`."""
+        if isinstance(self.own, Child):
+            return self.own.parent, *self.own.inputs
+        meta = self.meta
+        return meta["parent"], *meta["inputs"]
 
     @property
     def label(self) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from harness import UsageError, source_model
 from harness.cards import Card, cards
-from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell, Layer
+from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell, Child, Layer, Root
 from harness.grid import Grid, Part, Variant
 from suites import backbones
 
@@ -91,10 +91,13 @@ class _Forest:
 
         return self._once(("said", id(thing)), make)[1]
 
-    def _own(self, seed: int, parent: Cell, inputs: list[Cell]) -> dict[str, Any]:
-        """What no other cell of the same layers has."""
+    def _own(self, seed: int, parent: Cell, inputs: list[Cell]) -> Child:
         none: list[str] = self._once(("none",), list)
-        return {"seed": seed, "parent": parent.key, "inputs": [c.key for c in inputs] or none}
+        return Child(seed, parent.key, [c.key for c in inputs] or none)
+
+    def _over(self, layers: tuple[Layer, ...], *more: Layer) -> tuple[Layer, ...]:
+        """`more` over `layers`, one tuple for all seeds."""
+        return self._once(("over", *map(id, layers), *map(id, more)), lambda: (*layers, *more))
 
     def grow(self, part: Part) -> None:
         """Adds all cells of a part."""
@@ -147,9 +150,9 @@ class _Forest:
             return Layer(spec, meta)
 
         shared = self._once(("train", id(part), backbone, source), layer)
-        own = {} if given else {"seed": seed}
+        own = None if given else Root(seed)
         cost = training_gflop(backbone, suite.image_size, 1 if given else recipe.epochs, 1)  # at least: it is scored
-        return Cell((shared,), own, self._said(self._trainer), self._said(suite), cost, part.timeout)
+        return Cell(self._over((), shared), own, self._said(self._trainer), self._said(suite), cost, part.timeout)
 
     def _inputs(self, part: Part, backbone: str, train: Cell, seed: int, card: Card) -> list[Cell]:
         """The synth cells that a method or synthesiser hangs on, added before it."""
@@ -187,7 +190,7 @@ class _Forest:
         own = self._own(seed, train, inputs)
         cost = SYNTH_COST * training_gflop(backbone, part.suite.image_size, epochs, 1)
         above = tuple(c.method for c in inputs)
-        cell = Cell((*train.layers, shared), own, self._said(card), train.suite, cost, part.timeout, above)
+        cell = Cell(self._over(train.layers, shared), own, self._said(card), train.suite, cost, part.timeout, above)
         return self.cells.setdefault(cell.key, cell)
 
     def _protect(self, part: Part, backbone: str, train: Cell, seed: int, v: Variant, targets: tuple[str, ...]) -> Cell:
@@ -220,11 +223,11 @@ class _Forest:
         own = self._own(seed, train, inputs)
         cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + (card.target != "none"))
         above = tuple(c.method for c in inputs)
-        layers = (*train.layers, shared, blocked)
+        layers = self._over(train.layers, shared, blocked)
         cell = Cell(layers, own, self._said(card), train.suite, cost, part.timeout, above, skip)
         held = self.cells.setdefault(cell.key, cell)
         if v.tuned and not held.meta["tuned"]:
-            self.cells[cell.key] = replace(held, layers=(*held.layers, TUNED))
+            self.cells[cell.key] = replace(held, layers=self._over(held.layers, TUNED))
         return self.cells[cell.key]
 
     def _attacks(self, part: Part, backbone: str, above: Cell, seed: int, targets: tuple[str, ...]) -> None:
@@ -234,7 +237,7 @@ class _Forest:
             for target in targets:
                 if not attack.card.blind:
                     cell = self._attack(part, backbone, above, seed, attack, target)
-                elif above.own.get("parent") is None:
+                elif not isinstance(above.own, Child):
                     cell = self._blind(part, backbone, above, seed, attack, target)
                 else:
                     continue
@@ -254,10 +257,10 @@ class _Forest:
         shared = self._once(("attack", id(part), backbone, id(attack), target), layer)
         cost = ATTACK_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
         skip = None
-        if above.own.get("parent") and not above.method["plain"]:
+        if isinstance(above.own, Child) and not above.method["plain"]:
             skip = f"{above.method['name']} leaves no plain network, which is what attacks are written for"
         own = self._own(seed, above, [])
-        return Cell((*above.layers, shared), own, self._said(card), above.suite, cost, part.timeout, skip=skip)
+        return Cell(self._over(above.layers, shared), own, self._said(card), above.suite, cost, part.timeout, skip=skip)
 
     def _blind(self, part: Part, backbone: str, train: Cell, seed: int, attack: Variant, target: str) -> Cell:
         """An attack that hangs on no model, so that all sources and methods share it: its source is its target."""
@@ -279,4 +282,4 @@ class _Forest:
 
         shared = self._once(("blind", id(part), backbone, id(attack), target), layer)
         cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
-        return Cell((shared,), {"seed": seed}, self._said(card), train.suite, cost, part.timeout)
+        return Cell(self._over((), shared), Root(seed), self._said(card), train.suite, cost, part.timeout)

@@ -72,4 +72,4 @@ def _cell(
         raise UsageError(f"{label(meta)}: what makes its images is not there: give its file with --methods, or use run")
     above = tuple(asdict(known[name]) for name in makers)
     layers = (Layer(spec, meta),)
-    return Cell(layers, {}, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)
+    return Cell(layers, None, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)

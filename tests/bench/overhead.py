@@ -112,7 +112,7 @@ def through_tune(count: int, cpus: int) -> list[float]:
         results = tune.Tuner(
             tune.with_resources(Empty, {"cpu": 1}),
             param_space={"number": tune.grid_search(list(range(count)))},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=cpus),
+            tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(storage_path=storage, callbacks=[], verbose=0),
         ).fit()
         done = {result.metrics["number"]: result.metrics["at"] for result in results}

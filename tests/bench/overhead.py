@@ -104,17 +104,20 @@ def through_tune(count: int, cpus: int) -> list[float]:
         def step(self) -> dict[str, Any]:
             return {"number": self.number, "at": time.time(), "done": True}
 
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            raise AssertionError("nobody asked for a checkpoint")
-
     ray.init(num_cpus=cpus, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     with tempfile.TemporaryDirectory() as storage:
         results = tune.Tuner(
             tune.with_resources(Empty, {"cpu": 1}),
             param_space={"number": tune.grid_search(list(range(count)))},
             tune_config=tune.TuneConfig(reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=storage, callbacks=[], verbose=0),
+            run_config=tune.RunConfig(
+                storage_path=storage,
+                callbacks=[],
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
         ).fit()
+        assert not results.errors, results.errors[0]
         done = {result.metrics["number"]: result.metrics["at"] for result in results}
     ray.shutdown()
     assert done.keys() == set(range(count)), len(done)

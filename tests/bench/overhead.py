@@ -102,7 +102,7 @@ def through_tune(count: int, cpus: int) -> list[float]:
             return True
 
         def step(self) -> dict[str, Any]:
-            return {"number": self.number, "at": time.time(), "done": True}
+            return {"number": self.number, "at": time.time(), "by": os.getpid(), "done": True}
 
     ray.init(num_cpus=cpus, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     with tempfile.TemporaryDirectory() as storage:
@@ -119,8 +119,10 @@ def through_tune(count: int, cpus: int) -> list[float]:
         ).fit()
         assert not results.errors, results.errors[0]
         done = {result.metrics["number"]: result.metrics["at"] for result in results}
+        processes = {result.metrics["by"] for result in results}
     ray.shutdown()
     assert done.keys() == set(range(count)), len(done)
+    assert len(processes) < max(32, count / 20), "Tune did not reuse its actors"
     return sorted(done.values())
 
 

@@ -4,8 +4,8 @@
     PYTHONPATH=. .venv/bin/python tests/bench/overhead.py plan memory     # pool | plan | memory
 
 pool    empty cells through the Ray pool and as trials of Ray Tune, which reuses its actors and logs nothing; each in a
-        Ray of its own, from the first finished cell to the last. Ours commits a record per cell, Tune keeps nothing: the
-        claim is for a run directory in memory, and the disk's fsyncs are shown beside it.
+        Ray of its own, from the first finished cell to the last. Ours commits a record per cell, Tune keeps nothing.
+        The claim is for a run directory in memory; one whose disk is asked for fsyncs is shown beside it.
 plan    a run directory in which all of 10,000 planned cells have their records: `mapbench plan` and `mapbench run`.
 memory  of a driver that drives 1,000 and 10,000 planned cells, and one that takes up a directory of as many records.
 

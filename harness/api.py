@@ -95,7 +95,7 @@ def run(
 
 def execute(target: str, filters: Filters, options: Options) -> int:
     """`mapbench run`: plan, then train what is missing; returns the exit code."""
-    from harness.plan import as_json
+    from harness.plan import note
     from results.store import Store
 
     environment.quiet()
@@ -104,7 +104,7 @@ def execute(target: str, filters: Filters, options: Options) -> int:
         shards.read(options.shard)  # a mistake in it is said before anything is built
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
-    store.write_plan(as_json(grid, made.cells, options.command))
+    note(store, grid, made.cells, options.command)
     mine = made.shard(options.shard)
     refuse_skipped(mine, store)
     tasks = mine.tasks()
@@ -224,9 +224,10 @@ def board_to_terminal(board: Any) -> None:
 
 def closing(store: Store, made: Plan) -> int:
     """Say what failed, where everything is and what to type next; returns how many of the plan's cells failed."""
+    from harness import known
     from harness.panel import say
 
-    out, winners = show(store.out), store.winners()
+    out, winners = show(store.out), known.winners(store, (cell.key for cell in made.cells))
     failed = [c for c in made.cells if winners.get(c.key, {}).get("status") not in ("ok", "skipped", None)]
     for cell in failed[:10]:
         record = winners[cell.key]

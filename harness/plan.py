@@ -7,19 +7,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from harness import UsageError, shards, source_model
+from harness import UsageError, known, shards, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.tasks import Task
-from results.records import VERSION_FIELDS, meaning
+from results import place, records
 from results.store import Store
 from suites import SuiteError, cache
 from suites.backbones import weights
@@ -32,7 +35,7 @@ class Plan:
     """The cells that are asked for, with what the run directory already knows of it."""
 
     cells: tuple[Cell, ...]
-    winners: dict[str, dict[str, Any]]  # key -> the record that counts
+    winners: dict[str, dict[str, Any]]  # key -> the record that counts, or what results.records.slim leaves of it
     stale: dict[str, list[str]] = field(default_factory=dict)  # new key -> spec fields that changed since a done cell
 
     def status(self, cell: Cell) -> str:
@@ -40,9 +43,9 @@ class Plan:
         record = self.winners.get(cell.key)
         if record is not None and record["status"] not in RERUN:
             return "done" if record["status"] == "ok" else "failed"
-        above = [self.winners.get(key) for key in (cell.meta["parent"], *cell.meta["inputs"])]
         if cell.skip:
             return "skipped"
+        above = [self.winners.get(key) for key in cell.above if key]
         if any(record is not None and record["status"] not in ("ok", *RERUN) for record in above):
             return "blocked"
         return "stale" if cell.key in self.stale else "new"
@@ -74,7 +77,7 @@ class Plan:
         found: dict[str, int] = {}
         for cell in self.by_status["done"]:
             ran = self.winners[cell.key]["environment"].get("method_sha256")
-            if cell.meta["kind"] != "train" and ran not in (None, cell.method["sha256"]):
+            if ran not in (None, cell.method["sha256"]) and cell.meta["kind"] != "train":
                 found[cell.method["name"]] = found.get(cell.method["name"], 0) + 1
         return found
 
@@ -82,7 +85,8 @@ class Plan:
         """Expected wall time from the seconds per GFLOP of past cells of the same backbone and method; None if none."""
 
         def groups(cell: Cell) -> tuple[tuple[Any, ...], ...]:
-            kind, backbone = cell.meta["kind"], cell.meta["backbone"]
+            meta = cell.meta
+            kind, backbone = meta["kind"], meta["backbone"]
             return (kind, backbone, cell.method["name"]), (kind, backbone), (kind,), ()
 
         paid: dict[tuple[Any, ...], list[float]] = {}
@@ -100,42 +104,99 @@ class Plan:
         return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
 
     def peak_mb(self) -> float | None:
-        """The most of a GPU's memory that a cell of this plan's backbones took so far; None if none ran on one."""
-        backbones = {cell.meta["backbone"] for cell in self.cells}
-        peaks = [
-            record["peak_memory_mb"] for record in self.winners.values()
-            if record["peak_memory_mb"] and record["environment"]["device"] != "cpu"
-            and record["cell"]["backbone"] in backbones
-        ]  # fmt: skip
-        return max(peaks, default=None)
+        """The most of a GPU's memory that a cell of this plan took, in MiB; None if none ran on one."""
+        done = (self.winners[cell.key] for cell in self.by_status["done"])
+        peaks = (record["peak_memory_mb"] for record in done if record["environment"]["device"] not in ("cpu", None))
+        return max(filter(None, peaks), default=None)
 
     def tasks(self, retry: bool = False) -> list[Task]:
         """What the driver gets. `parent` and `inputs` are named only while they still have to run."""
         chosen = self.todo(retry)
         waiting = {c.key for c in chosen}
-        return [
-            Task(
-                key=c.key,
-                parent=c.meta["parent"] if c.meta["parent"] in waiting else None,
-                inputs=tuple(key for key in c.meta["inputs"] if key in waiting),
-                label=c.label,
-                cost=c.cost,
-                timeout=c.timeout,
-                payload={
-                    "label": c.label, "spec": c.spec, "cell": c.meta, "method": c.method, "suite": c.suite,
-                    "synthesisers": c.synthesisers, "timeout": c.timeout,
-                },
-            )
-            for c in chosen
-        ]  # fmt: skip
+        return [_task(cell, waiting) for cell in chosen]
+
+
+def _task(cell: Cell, waiting: set[str]) -> Task:
+    parent, *inputs = cell.above
+    payload = Payload(cell)
+    return Task(
+        key=cell.key,
+        parent=parent if parent in waiting else None,
+        inputs=tuple(key for key in inputs if key in waiting),
+        label=payload["label"],
+        cost=cell.cost,
+        timeout=cell.timeout,
+        payload=cast("dict[str, Any]", payload),
+    )
+
+
+class Payload(Mapping[str, Any]):
+    """What the worker is told of a cell, put together when it is asked for: the driver holds one for each cell.
+
+    Pickled, it is a dict."""
+
+    __slots__ = ("_cell", "_label")
+    FIELDS = ("label", "spec", "cell", "method", "suite", "synthesisers", "timeout")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell, self._label = cell, cell.label
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "label":
+            return self._label
+        if name not in self.FIELDS:
+            raise KeyError(name)
+        return getattr(self._cell, "meta" if name == "cell" else name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.FIELDS)
+
+    def __len__(self) -> int:
+        return len(self.FIELDS)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 def as_json(grid: Grid, cells: Iterable[Cell], command: str | None) -> dict[str, Any]:
     """plan.json: what the tables and the board expect to see."""
     return {
         "schema": 1, "grid": grid.name, "command": command, "written": time.time(), "suites": grid.suites,
-        "cells": [{"key": c.key, "split_seed": c.spec["split_seed"], **c.meta} for c in cells],
+        "cells": [_expected(cell) for cell in cells],
     }  # fmt: skip
+
+
+def _expected(cell: Cell) -> dict[str, Any]:
+    return {"key": cell.key, "split_seed": cell.spec["split_seed"], **cell.meta}
+
+
+def note(store: Store, grid: Grid, cells: Iterable[Cell], command: str | None) -> None:
+    """Puts plan.json down, unless the one that is there says the same: what was made with it then still stands.
+
+    Piece by piece: as dicts, the cells would be the most that a driver ever holds."""
+    said = as_json(grid, (), command)
+
+    def pieces() -> Iterator[bytes]:
+        yield records.dump(said).removesuffix(b"]}\n")
+        for number, cell in enumerate(cells):
+            yield b"," * bool(number) + records.dump(_expected(cell)).rstrip()
+        yield b"]}\n"
+
+    with contextlib.suppress(OSError), _held(store) as held:
+        if before := re.search(rb'"written":([0-9.]+)', held.read(65536)):  # in a command its quotes would be escaped
+            now, said["written"] = said["written"], float(before[1])
+            held.seek(0)
+            if all(held.read(len(piece)) == piece for piece in pieces()) and not held.read(1):
+                return
+            said["written"] = now
+    content = io.BytesIO()
+    content.writelines(pieces())
+    records.atomic_write(store.plan_path, content.getvalue())
+
+
+def _held(store: Store) -> BinaryIO:
+    """plan.json as it is, to read."""
+    return store.plan_path.open("rb") if place.is_local(store.out) else io.BytesIO(place.get(store.plan_path))
 
 
 def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None) -> Plan:
@@ -144,15 +205,16 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
-    winners = store.winners()
-    done = (record["spec"] for record in winners.values() if record["status"] == "ok")
+    done = (record["spec"] for record in known.each(store) if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
     prints: dict[tuple[str, int], dict[str, str]] = {}
     for p in grid.parts:  # parts of one suite may differ in their watermark domains
         prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
     _enough(grid, data)
     cells = tuple(expand(grid, prints, hashes, given))
-    return Plan(cells, winners, _stale(cells, winners))
+    versions = known.Versions(cells)
+    winners = known.winners(store, (cell.key for cell in cells), versions.see)
+    return Plan(cells, winners, versions.stale(winners))
 
 
 def _enough(grid: Grid, data: Path) -> None:
@@ -179,16 +241,3 @@ def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
     if errors:
         raise SuiteError("\n".join(errors))
     return found
-
-
-def _stale(cells: tuple[Cell, ...], winners: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
-    """For each cell not done: the fields in which an ok record of the same meaning differs from it."""
-    done: dict[str, dict[str, Any]] = {}
-    for record in sorted((r for r in winners.values() if r["status"] == "ok"), key=lambda r: r["finished"]):
-        done[meaning(record["spec"])] = record["spec"]
-    changed = {}
-    for cell in cells:
-        old = done.get(meaning(cell.spec))
-        if cell.key not in winners and old is not None:
-            changed[cell.key] = [f for f in VERSION_FIELDS if old.get(f) != cell.spec.get(f)]
-    return changed

@@ -12,12 +12,12 @@ from typing import Any
 
 from harness import UsageError, api, environment, source_model
 from harness.cards import NOUNS, Card, cards
-from harness.cells import Cell
+from harness.cells import Cell, Layer, label
 from harness.forest import training_gflop
 from harness.grid import Filters, unfit
 from harness.panel import say
 from harness.plan import Plan
-from harness.views import chosen, label, opened
+from harness.views import chosen, opened
 from suites import schema
 from suites.backbones import weights
 
@@ -71,4 +71,5 @@ def _cell(
     if not set(makers) <= known.keys():
         raise UsageError(f"{label(meta)}: what makes its images is not there: give its file with --methods, or use run")
     above = tuple(asdict(known[name]) for name in makers)
-    return Cell(spec, meta, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)
+    layers = (Layer(spec, meta),)
+    return Cell(layers, None, asdict(card), suite.model_dump(mode="json"), cost, None, above, skip)

@@ -30,7 +30,7 @@ def deal(cells: Iterable[Cell], count: int) -> list[set[str]]:
     roots: dict[str, str] = {}
     costs: dict[str, float] = {}
     for cell in cells:  # parents come before their children
-        parent = cell.meta["parent"]
+        parent = cell.above[0]
         root = roots.get(parent, parent) if parent else cell.key
         roots[cell.key] = root
         costs[root] = costs.get(root, 0.0) + cell.cost

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import UsageError, api, environment
 from harness.cards import NOUNS, cards
-from harness.cells import Cell
+from harness.cells import Cell, label
 from harness.grid import Filters
 from harness.panel import duration
 from harness.params import IMAGES, bounds
@@ -291,11 +291,6 @@ def _pairs(text: str, cell: dict[str, Any]) -> list[pairs.Pair]:
         return pairs.read(text, list(cell["domains"]), cell["suite"])
     except SuiteError:
         return []
-
-
-def label(cell: dict[str, Any]) -> str:
-    """A cell as people read it."""
-    return Cell({}, cell, {}, {}, 0).label
 
 
 def _tail(out: Path, log: str | None, lines: int = 3) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 CONTEXT_MB = 640  # of a process on a GPU before any tensor: 621 MiB on an H100 (docs/performance.md)
 FRAGMENTS = 1.25  # what the allocator reserves, over the peak that a record tells. Chosen.
-MOST_SLOTS = 8  # on one GPU: beyond it the host's cores are what is short (engineering.md 5)
+MOST_SLOTS = 4  # on one GPU: four get nearly twice as much done as one, eight no more (docs/performance.md)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import random
 import pytest
 
 from harness import UsageError, shards
-from harness.cells import Cell
+from harness.cells import Cell, Layer
 
 
 def cell(name: str, parent: Cell | None = None, cost: float = 1.0) -> Cell:
-    return Cell({"name": name}, {"parent": parent.key if parent else None, "inputs": []}, {}, {}, cost)
+    layer = Layer({"name": name}, {"parent": parent.key if parent else None, "inputs": []})
+    return Cell((layer,), None, {}, {}, cost)
 
 
 def forest(trees: int) -> list[Cell]:

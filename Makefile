@@ -1,5 +1,6 @@
 # make demo    a first leaderboard, from nothing: .venv, install, a small grid through Ray, the board
-# make test    the same set-up, then linter, types and tests (under 10 minutes on 2 cores)
+# make test    the same set-up, then linter, types and tests (under 15 minutes on 2 cores)
+# make soak    the same set-up, then what takes longer: 20 kills of the driver at random moments, and their figures
 # make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 # Many containers set this, and then every process compiles torch's and Ray's Python anew, for seconds each time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test full clean
+.PHONY: demo test soak full clean
 
 # uv installs the whole stack, CUDA torch included, in under a minute where pip takes many. torchvision's wheel works
 # only beside the CUDA build of torch; that build runs on CPU machines too, so it is what is pinned everywhere.
@@ -29,6 +30,10 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+# One after the other, their output shown: moments, seconds, counts. MAPBENCH_KILLS_SEED=N repeats the moments of a run.
+soak: .venv/installed
+	$(BIN)/pytest -m soak --capture no
 
 clean:
 	rm -rf .venv data runs

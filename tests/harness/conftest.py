@@ -23,6 +23,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """The run directory of the forest through Ray, which nobody killed: what others are held against."""
+    from tests.harness.runs import FOREST, Running
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run = Running("run", QUICK, *FOREST, "--no-mlflow", "--out", str(folder / "run"), cwd=folder, data=data)
+    try:
+        assert run.wait() == 0, run.said
+        print(f"the undisturbed run took {run.seconds:.1f} s")
+    finally:
+        run.end()
+    return folder / "run"
+
+
 @pytest.fixture
 def mapbench(tmp_path: Path, data: Path) -> Mapbench:
     """mapbench("run", QUICK, ...): the installed command, in an empty folder, with a HOME of its own to stay clean."""

@@ -15,13 +15,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from harness import environment
-from harness.executors import Executor, is_disk_full
+from harness.executors import Died, Event, Executor, Finished, NodeLost, OutOfMemory, is_disk_full
 from harness.others import Others
 from harness.panel import Lane, Panel, Snapshot
 from harness.scheduler import Scheduler
@@ -40,6 +40,7 @@ class RunStore(Protocol):
 
     def outcomes(self) -> Mapping[str, Outcome]: ...
     def commit(self, record: dict[str, Any]) -> Any: ...
+    def committed(self, key: str, attempt: int) -> dict[str, Any] | None: ...
     def write_tables(self, force: bool = False) -> Any: ...
     def heartbeat(self, running: list[dict[str, Any]]) -> Any: ...
     def other_drivers(self) -> list[dict[str, Any]]: ...
@@ -140,7 +141,7 @@ def _loop(
         if scheduler.done:
             return
         for event in executor.poll(STEP):
-            scheduler.on(event, time.time())
+            _take(scheduler, store, event)
         for line in executor.notes():
             panel.note(line)
         for slot in scheduler.expire(time.time()):
@@ -148,6 +149,18 @@ def _loop(
         _show(scheduler, panel, len(slots))
         _write(scheduler, store, context, panel, summary)
         store.write_tables()
+
+
+def _take(scheduler: Scheduler, store: RunStore, event: Event) -> None:
+    """Give the scheduler an event; but a cell whose record is there has ended well, though its process died before it
+    could say so, and does not run again."""
+    if isinstance(event, Died | NodeLost | OutOfMemory):
+        while (run := scheduler.on_slot(event.slot)) and (record := store.committed(run.task.key, run.attempt)):
+            scheduler.on(Finished(event.slot, run.task.key, run.attempt, record), time.time())
+        if run is None:
+            return
+        event = replace(event, key=run.task.key, attempt=run.attempt)
+    scheduler.on(event, time.time())
 
 
 def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel: Panel, summary: Summary) -> None:

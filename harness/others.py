@@ -51,7 +51,7 @@ class Others:
         if drivers or self._shared:  # and once more when they are gone
             running = [cell["key"] for driver in drivers for cell in driver["running"]]
             self.scheduler.elsewhere(self.store.news(), running)
-        self._shared = bool(drivers)
+        self._shared = self.scheduler.shared = bool(drivers)
         for driver in drivers:
             name = str(driver["host"]), int(driver["pid"])
             if name not in self._known:

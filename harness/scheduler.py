@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.bundles import SETTLED, SHORT, Bundles
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised, device
 from harness.losses import Losses
 from harness.tasks import FAILURES, Assignment, Policy, Row, Running, Task
@@ -25,14 +26,14 @@ from harness.tasks import FAILURES, Assignment, Policy, Row, Running, Task
 __all__ = ["FAILURES", "Assignment", "Policy", "Row", "Running", "Scheduler", "Task"]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Cell:
     task: Task
     order: int
     attempt: int
     waiting: set[str]
     children: list[str] = field(default_factory=list)
-    status: str = "pending"
+    status: str = ""
     ooms: int = 0
     deaths: int = 0
     losses: int = 0
@@ -57,12 +58,15 @@ class Scheduler:
     ) -> None:
         self.policy = policy or Policy()
         self.stopped: str | None = None
+        self.shared = False  # other drivers are at work on the same cells: they are taken one at a time
         self._finished = set(finished)
         self._cells: dict[str, _Cell] = {}
         self._ready: list[tuple[bool, float, int, str]] = []
         self._alone: list[str] = []  # cells to retry alone on a device, first come first served
         self._reserved: dict[str, str] = {}  # device -> the cell of `_alone` that waits for it or has it
         self._running: dict[str, Running] = {}
+        self._bundles = Bundles()
+        self._counts: Counter[str] = Counter()  # cells by status
         self._losses = Losses(self.policy.slot_losses)
         self._slots: Sequence[str] = ()  # those that were up at the last `assign`
         self._elsewhere: frozenset[str] = frozenset()  # keys of cells that another driver runs
@@ -71,11 +75,13 @@ class Scheduler:
         self._open = 0
         self._spent = self._spent_cost = 0.0  # seconds and cost of the cells that ended ok: the scale of `left`
         self._queued_cost = 0.0
+        self._spent_cells = 0
         for order, task in enumerate(task for task in tasks if task.key not in self._finished):
             if task.key in self._cells:
                 raise ValueError(f"cell {task.key} is given twice")
             needs = {key for key in (task.parent, *task.inputs) if key is not None and key not in self._finished}
-            self._cells[task.key] = _Cell(task, order, (attempts or {}).get(task.key, 0), needs)
+            self._cells[task.key] = cell = _Cell(task, order, (attempts or {}).get(task.key, 0), needs)
+            self._mark(cell, "pending")
             self._open += 1
             self._queued_cost += task.cost
         for cell in self._cells.values():
@@ -104,9 +110,13 @@ class Scheduler:
     def running(self) -> list[Running]:
         return list(self._running.values())
 
+    def on_slot(self, slot: str) -> Running | None:
+        """What runs on a slot."""
+        return self._running.get(slot)
+
     def counts(self) -> dict[str, int]:
         """Cells by status: the settled ones, `running`, `ready` and `pending` (waiting for a parent)."""
-        return dict(Counter(cell.status for cell in self._cells.values()))
+        return {status: count for status, count in self._counts.items() if count}
 
     def left(self, slots: int, now: float) -> float | None:
         """Expected seconds to the end, by what the finished cells took per unit of cost; None before the first."""
@@ -147,6 +157,8 @@ class Scheduler:
                 key = self._next(slot, {other for other in slots if not self._losses.closes(other)})
             if key is not None:
                 started.append(self._start(self._cells[key], slot, now))
+                if not started[-1].alone:
+                    started += self._bundle(slot, now)
         return started
 
     def on(self, event: Event, now: float) -> None:
@@ -157,7 +169,7 @@ class Scheduler:
         if isinstance(event, Progress):
             run.done, run.note = event.done, event.note
             return
-        self._free(run)
+        self._free(run, now, gone=isinstance(event, Died | NodeLost | OutOfMemory))
         if isinstance(event, Finished):
             self._losses.fine(run.slot)
             status = str(event.record["status"])
@@ -178,7 +190,7 @@ class Scheduler:
         self._elsewhere |= {start.task.key}
         cell.attempt -= 1
         if start.task.key in self._alone:
-            cell.status = "ready"
+            self._mark(cell, "ready")
         else:
             self._enqueue(cell)
         self._queued_cost += cell.task.cost
@@ -189,7 +201,7 @@ class Scheduler:
         runs = self._running.values()
         late = [run for run in runs if run.limit is not None and now >= run.started + run.limit + grace]
         for run in late:
-            self._free(run)
+            self._free(run, now, gone=True)
             self._settle(run, "timeout", f"not done after {run.limit:g} s: its process was killed", now)
         return [run.slot for run in late]
 
@@ -233,22 +245,54 @@ class Scheduler:
             heapq.heappush(self._ready, entry)
         return key
 
+    def _bundle(self, slot: str, now: float) -> list[Assignment]:
+        """Short cells that wait behind the one which has just started on a slot; see harness/bundles.py."""
+        if self.shared or self.policy.fail_fast or self.policy.max_failures is not None:
+            return []  # whoever counts failures, or shares the cells with others, wants to say no to the next one
+        scale = self._spent / self._spent_cost if self._spent_cells >= SETTLED else None
+        head = self._running[slot].task.cost
+        room = self._bundles.room(None if scale is None else head * scale, len(self._ready), len(self._slots))
+        behind: list[Assignment] = []
+        while len(behind) < room and (key := self._next(slot, set(self._slots))) is not None:
+            cell = self._cells[key]
+            if cell.task.cost * (scale or 0.0) > SHORT:
+                self._enqueue(cell)
+                break
+            behind.append(self._start(cell, slot, now))
+        return behind
+
     def _start(self, cell: _Cell, slot: str, now: float) -> Assignment:
         cell.attempt += 1
-        cell.status = "running"
+        self._mark(cell, "running")
         self._queued_cost -= cell.task.cost
         limit = cell.task.timeout if cell.task.timeout is not None else self.policy.timeout
-        self._running[slot] = Running(cell.task, slot, cell.attempt, now, limit)
+        run = Running(cell.task, slot, cell.attempt, now, limit)
+        if slot in self._running:
+            self._bundles.put(run)
+        else:
+            self._running[slot] = run
         return Assignment(slot, cell.task, cell.attempt, cell.task.key in self._alone)
 
-    def _free(self, run: Running) -> None:
+    def _mark(self, cell: _Cell, status: str) -> None:
+        self._counts[cell.status] -= bool(cell.status)
+        self._counts[status] += 1
+        cell.status = status
+
+    def _free(self, run: Running, now: float, gone: bool) -> None:
+        """The running cell of a slot has ended; `gone`: and its process with it."""
         del self._running[run.slot]
+        for behind in self._bundles.lost(run.slot) if gone else ():
+            cell = self._cells[behind.task.key]
+            cell.attempt -= 1  # it never ran
+            self._requeue(cell)
+        if (follower := self._bundles.next(run.slot, now)) is not None:
+            self._running[run.slot] = follower
         if run.task.key in self._alone:
             self._alone.remove(run.task.key)
             self._reserved = {place: key for place, key in self._reserved.items() if key != run.task.key}
 
     def _enqueue(self, cell: _Cell) -> None:
-        cell.status = "ready"
+        self._mark(cell, "ready")
         heapq.heappush(self._ready, (not cell.children, -cell.task.cost, cell.order, cell.task.key))
 
     def _requeue(self, cell: _Cell) -> None:
@@ -277,7 +321,8 @@ class Scheduler:
         cell = self._cells[run.task.key]
         if status == "oom" and cell.ooms < self.policy.oom_retries:
             cell.ooms += 1
-            cell.status, final = "ready", False
+            self._mark(cell, "ready")
+            final = False
             self._queued_cost += cell.task.cost
             self._alone.append(run.task.key)
         self._rows.append(Row(run.task, run.attempt, status, error, run.started, now, final, **more))
@@ -286,11 +331,12 @@ class Scheduler:
         if status == "ok":
             self._spent += now - run.started
             self._spent_cost += run.task.cost
+            self._spent_cells += 1
         self._end(cell, status, now)
 
     def _end(self, cell: _Cell, status: str, now: float) -> None:
         """A cell is settled, here or elsewhere: its children may run, or never will."""
-        cell.status = status
+        self._mark(cell, status)
         self._open -= 1
         if status == "ok":
             self._finished.add(cell.task.key)
@@ -313,7 +359,7 @@ class Scheduler:
             cell, reason = todo.pop()
             if cell.status != "pending":
                 continue
-            cell.status = "skipped"
+            self._mark(cell, "skipped")
             cell.attempt += 1
             self._open -= 1
             self._queued_cost -= cell.task.cost

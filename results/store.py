@@ -83,6 +83,10 @@ class Store:
         """Write one attempt's record (see records.write); from then on it exists."""
         return records.write(self.out, record)
 
+    def committed(self, key: str, attempt: int) -> dict[str, Any] | None:
+        """The record of an attempt, if it is there."""
+        return next((r for r in records.read_key(self.out, key) if r["attempt"] == attempt), None)
+
     def records(self) -> list[dict[str, Any]]:
         """Every readable record, read afresh: nothing is kept."""
         good, self._damaged = records.read_all(self.out)

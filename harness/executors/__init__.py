@@ -32,7 +32,8 @@ Work = Callable[[dict[str, Any], dict[str, Any], int], Iterator[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to attempt `attempt` of cell `key` on `slot`. All but Progress free the slot."""
+    """Something happened to attempt `attempt` of cell `key` on `slot`, the first of those that were given to it. After
+    all but Progress it is the next one's turn; after Died, OutOfMemory and NodeLost none of the others runs."""
 
     slot: str
     key: str
@@ -97,7 +98,8 @@ class Executor(Protocol):
         """Slots that are up, busy or not, as `device/index`; those that share a device share its memory."""
 
     def submit(self, slot: str, task: Task, attempt: int, alone: bool = False) -> None:
-        """Start an attempt on a slot that is up and idle. `alone`: it may have the memory of the whole device."""
+        """Start an attempt on a slot that is up, after those that were given to it before. `alone`: it may have the
+        memory of the whole device."""
 
     def poll(self, timeout: float) -> list[Event]:
         """Events since the last call, waiting at most `timeout` seconds for the first (inline: one step of the work).

@@ -27,6 +27,7 @@ from harness.executors.slot import Slot
 
 CLOSE_LIMIT = 8.0  # seconds for Ray to end by itself, it takes about 2
 SLOT_STARTS = 3  # failed starts in a row after which a slot is given up
+Order = tuple[str, int, dict[str, Any], bool]  # a cell's key, attempt, payload, and whether it may have all the memory
 WATCH = 2.0  # seconds between two looks at the nodes of a cluster; Ray itself takes 3 to notice a crash
 
 
@@ -48,7 +49,8 @@ class _Broker:
         self.nodes: dict[str, list[int]] = {}  # node -> the numbers of its slots
         self.refused: set[str] = set()  # nodes with other code
         self.working = False  # whether any slot has been up
-        self.queues: list[queue.SimpleQueue[tuple[str, int, dict[str, Any], bool] | None]] = []
+        self.queues: list[queue.SimpleQueue[Order | None]] = []
+        self.done: dict[int, int] = {}  # slot -> how many of the cells that were handed to it together have ended
         self.current: dict[int, tuple[str, int, Any, str]] = {}  # slot -> key, attempt, actor, device
         self.entry = options["context"]["entry"]
         self.alive = 0
@@ -204,27 +206,19 @@ class _Broker:
 
     def feed(self, ray: Any, actor: Any, device: str, index: int) -> bool:
         """Run cells on one actor until it is gone; False when its node is, and the slot with it."""
+        waiting = self.queues[index]
         while True:
             self.current[index] = ("", 0, actor, device)
-            order = self.queues[index].get()
-            if order is None:
+            orders = [waiting.get()]
+            with contextlib.suppress(queue.Empty):  # what has been given to the slot meanwhile goes along
+                while orders[-1] is not None:
+                    orders.append(waiting.get_nowait())
+            if orders[-1] is None:
                 self.send("gone", index)
                 return False
-            key, attempt, payload, alone = order
-            self.current[index] = (key, attempt, actor, device)
             ending = None
             try:
-                parcel = self.parcel(ray, actor, payload)
-                stream = actor.work.options(num_returns="streaming").remote(key, payload, attempt, alone, parcel)
-                for reference in stream:
-                    message = ray.get(reference)
-                    error = str(message.get("error") or message.get("record", {}).get("error") or "")
-                    if is_sticky(error):  # every later CUDA call of this process would fail too
-                        ending = ("died", error.splitlines()[0])
-                    if (files := message.pop("files", None)) is not None and self.sender:
-                        message = self.keep(message, files)
-                    if message["type"] != "raised" or ending is None:
-                        self.send("item", index, key, attempt, message)
+                ending = self.work(ray, actor, device, index, [order for order in orders if order is not None])
             except ray.exceptions.OutOfMemoryError as error:
                 ending = ("oom", _reason(error))
             except ray.exceptions.ActorUnavailableError as error:
@@ -232,15 +226,37 @@ class _Broker:
             except ray.exceptions.ActorDiedError as error:
                 lost = error.preempted or "node has died" in str(error)
                 ending = ("node" if lost else "died", _reason(error))
-            except ray.exceptions.RayError as error:  # a message that cannot be pickled, for one
-                self.send("item", index, key, attempt, _raised(error))
-            except (OSError, ValueError) as error:  # a file that was to be sent is gone
-                self.send("item", index, key, attempt, _raised(error))
+            except (ray.exceptions.RayError, OSError, ValueError) as error:
+                # a message that cannot be pickled, for one, or a file that was to be sent and is gone
+                rest = [order for order in orders[self.done[index] :] if order is not None]
+                self.send("items", index, [(*order[:2], _raised(error)) for order in rest])
             if ending is not None:
                 with contextlib.suppress(Exception):
                     ray.kill(actor)
-                self.send(ending[0], index, key, attempt, ending[1])
+                self.send(ending[0], index, ending[1])
                 return True
+
+    def work(self, ray: Any, actor: Any, device: str, index: int, orders: list[Order]) -> tuple[str, str] | None:
+        """Have the actor run cells, one after the other, and tell the driver; returns how its process ended, if so."""
+        self.done[index] = 0
+        self.current[index] = (*orders[0][:2], actor, device)
+        sent = [(*order, self.parcel(ray, actor, order[2])) for order in orders]
+        for reference in actor.work.options(num_returns="streaming").remote(sent):
+            items: list[tuple[str, int, dict[str, Any]]] = []
+            for key, attempt, message in ray.get(reference):
+                error = str(message.get("error") or message.get("record", {}).get("error") or "")
+                if is_sticky(error):  # every later CUDA call of this process would fail too
+                    if message["type"] != "raised":
+                        self.send("items", index, [*items, (key, attempt, message)])
+                    return "died", error.splitlines()[0]
+                files = message.pop("files", None)
+                items.append((key, attempt, message if files is None else self.keep(message, files)))
+                if message["type"] != "progress":
+                    self.done[index] += 1
+                    following = orders[self.done[index] : self.done[index] + 1]
+                    self.current[index] = (*(following[0][:2] if following else ("", 0)), actor, device)
+            self.send("items", index, items)
+        return None
 
     def parcel(self, ray: Any, actor: Any, payload: dict[str, Any]) -> list[tuple[Piece, Any]]:
         """What the cell reads and the worker's machine does not have."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._work: Work | None = None
         self._context: dict[str, Any] = {}
-        self._job: tuple[str, int, Generator[dict[str, Any], None, None]] | None = None
+        self._jobs: deque[tuple[str, int, Generator[dict[str, Any], None, None]]] = deque()
         self._threads: int | None = None
         self._blas: Any = None
 
@@ -45,18 +46,18 @@ class InlineExecutor:
         return [SLOT]
 
     def submit(self, slot: str, task: Task, attempt: int, alone: bool = False) -> None:
-        if self._work is None or self._job is not None:
-            raise RuntimeError("submit on an inline executor that is closed or busy")
-        self._job = (task.key, attempt, messages(self._work, self._context, task.payload, attempt))
+        if self._work is None:
+            raise RuntimeError("submit on an inline executor that is closed")
+        self._jobs.append((task.key, attempt, messages(self._work, self._context, task.payload, attempt)))
 
     def poll(self, timeout: float) -> list[Event]:
-        if self._job is None:  # what is left runs in another driver
+        if not self._jobs:  # what is left runs in another driver
             time.sleep(timeout)
             return []
-        key, attempt, steps = self._job
+        key, attempt, steps = self._jobs[0]
         happened = event(SLOT, key, attempt, next(steps))
         if not isinstance(happened, Progress):
-            self._job = None
+            self._jobs.popleft()
         return [happened]
 
     def notes(self) -> list[str]:
@@ -75,9 +76,8 @@ class InlineExecutor:
             self._threads = None
 
     def _drop(self) -> None:
-        if self._job is not None:
-            steps, self._job = self._job[2], None
-            steps.close()  # its `finally` blocks run now
+        while self._jobs:
+            self._jobs.popleft()[2].close()  # its `finally` blocks run now
 
 
 def _one_blas_thread() -> Any:

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -66,7 +67,7 @@ class RayExecutor:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._up: dict[str, int] = {}  # slot -> its number at the broker
-        self._busy: dict[int, tuple[str, str, int]] = {}  # number -> slot, key, attempt
+        self._busy: dict[int, deque[tuple[str, str, int]]] = {}  # number -> slot, key, attempt, in their order
         self._seen_up = False
         self._opened = 0.0
         self._log: Path | None = None
@@ -108,7 +109,7 @@ class RayExecutor:
 
     def submit(self, slot: str, task: Task, attempt: int, alone: bool = False) -> None:
         index = self._up[slot]
-        self._busy[index] = (slot, task.key, attempt)
+        self._busy.setdefault(index, deque()).append((slot, task.key, attempt))
         self._send(("submit", index, task.key, attempt, task.payload, alone))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -135,8 +136,8 @@ class RayExecutor:
 
     def kill(self, slot: str) -> None:
         index = self._up.pop(slot, None)
-        if index is not None and (busy := self._busy.pop(index, None)) is not None:
-            self._send(("kill", index, *busy[1:]))
+        if index is not None and (busy := self._busy.pop(index, None)):
+            self._send(("kill", index, *busy[0][1:]))
 
     def close(self) -> None:
         import psutil
@@ -187,19 +188,18 @@ class RayExecutor:
         if kind == "note":
             self._notes.append(rest[0])
             return
-        busy = self._busy.get(index)
-        if kind == "item":
-            key, attempt, message = rest
-            if busy and busy[1:] == (key, attempt):
-                happened = event(busy[0], key, attempt, message)
-                if message["type"] != "progress":
-                    del self._busy[index]
-                yield happened
+        busy = self._busy.get(index, deque())
+        if kind == "items":
+            for key, attempt, message in rest[0]:
+                if busy and busy[0][1:] == (key, attempt):
+                    yield event(busy[0][0], key, attempt, message)
+                    if message["type"] != "progress":
+                        busy.popleft()
         else:  # the slot went down
             self._up = {slot: number for slot, number in self._up.items() if number != index}
-            if busy and (kind == "gone" or busy[1:] == rest[:2]):
+            if busy:
                 del self._busy[index]
-                yield NodeLost(*busy, "its node left") if kind == "gone" else ENDINGS[kind](*busy, rest[2])
+                yield NodeLost(*busy[0], "its node left") if kind == "gone" else ENDINGS[kind](*busy[0], rest[0])
 
 
 def _check_address(address: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from harness import environment
 from harness.executors import load, log_path, memory, messages
 from harness.executors.parcels import Marker, Piece
 
+Sent = tuple[str, int, dict[str, Any], bool, list[tuple[Piece, Any]]]  # the broker's order, and what it reads
+TOGETHER = 0.05  # seconds that the messages of short cells are kept to be sent together
 Code = dict[str, tuple[str, str]]  # package -> its hash, and where it is
 
 
@@ -43,11 +46,25 @@ class Slot:
         """Which of the files that a cell reads have to be sent here."""
         return self.receiver.lacks(pieces) if self.receiver else [False] * len(pieces)
 
-    def work(
-        self, key: str, payload: dict[str, Any], attempt: int, alone: bool, parcel: list[tuple[Piece, Any]]
+    def work(self, orders: list[Sent]) -> Iterator[list[tuple[str, int, dict[str, Any]]]]:
+        """Run cells, one after the other; what they say comes as (key, attempt, message), that of several short ones
+        together. Where the run directory is not shared a record comes with the files that it names."""
+        said: list[tuple[str, int, dict[str, Any]]] = []
+        told = time.monotonic()
+        for order in orders:
+            key, attempt = order[:2]
+            for message in self._cell(*order):
+                said.append((key, attempt, message))
+                if len(orders) == 1 or time.monotonic() - told > TOGETHER:
+                    yield said
+                    said, told = [], time.monotonic()
+        if said:
+            yield said
+
+    def _cell(
+        self, key: str, attempt: int, payload: dict[str, Any], alone: bool, parcel: list[tuple[Piece, Any]]
     ) -> Iterator[dict[str, Any]]:
-        """Run one cell; should the process crash, the stack goes to the cell's log. Where the run directory is not
-        shared the record comes with the files that it names."""
+        """Run one cell; should the process crash, the stack goes to the cell's log."""
         import ray
 
         self.share.hold(alone)

@@ -220,6 +220,21 @@ def test_the_driver_writes_for_workers_that_died(tmp_path: Path) -> None:
     assert (tmp_path / str(summary.failed[0].log)).read_text() == "quarantined: exit code 3\n"
 
 
+def test_a_cell_whose_record_is_there_does_not_run_again_though_its_process_died(tmp_path: Path) -> None:
+    """It died after the record was written and before it was heard of; the one behind it is the one to blame."""
+    store = Store(tmp_path)
+
+    def fate(slot: str, task: Task, attempt: int) -> Event:
+        if attempt == 1:
+            list(toywork.work({"out": str(tmp_path)}, task.payload, attempt))
+            return Died(slot, task.key, attempt, "segmentation fault")
+        return finished(slot, task, attempt)
+
+    summary = drive([toywork.task("x")], Scripted(fate), store, {"out": str(tmp_path)})
+    assert summary.counts == {"ok": 1}
+    assert statuses(tmp_path) == {"x": [(1, "ok")]}
+
+
 def test_the_executor_is_closed_whatever_happens(tmp_path: Path) -> None:
     executor = Scripted(lambda slot, task, attempt: Raised(slot, "no such", attempt, "x", "y"))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from harness.bundles import MOST, SETTLED
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised
 from harness.scheduler import Assignment, Policy, Scheduler, Task
 
@@ -269,6 +271,73 @@ def test_progress_and_time_left() -> None:
     scheduler.assign(["cpu/0"], 20)
     assert scheduler.left(1, 24) == pytest.approx(6 + 10)
     assert scheduler.counts() == {"ok": 1, "running": 1, "ready": 1}
+
+
+def short(count: int = 200) -> Scheduler:
+    """A grid of short cells, of which so many have ended that the scheduler knows it."""
+    scheduler = Scheduler([task(f"{number:03}") for number in range(count)])
+    for step in range(SETTLED // 2):
+        for start in scheduler.assign(CPU, step * 0.01):
+            scheduler.on(ok(start), step * 0.01 + 0.01)
+    scheduler.drain()
+    return scheduler
+
+
+def test_short_cells_are_handed_out_together_and_each_has_its_own_clock() -> None:
+    scheduler = short()
+    starts = scheduler.assign(CPU, 10)
+    first = [start for start in starts if start.slot == CPU[0]]
+    assert len(first) == MOST + 1 and len({start.task.key for start in starts}) == len(starts)
+    assert [run.task.key for run in scheduler.running()] == [first[0].task.key, starts[len(first)].task.key]
+    assert scheduler.assign(CPU, 10) == []
+    scheduler.on(ok(first[1]), 10.1)  # not its turn: ignored
+    assert scheduler.drain() == []
+    scheduler.on(ok(first[0]), 10.2)
+    scheduler.on(ok(first[1]), 10.5)
+    assert [(row.started, row.finished) for row in scheduler.drain()] == [(10, 10.2), (10.2, 10.5)]
+    assert scheduler.counts()["running"] == len(starts) - 2
+
+
+def test_those_behind_a_cell_that_dies_go_back_unharmed() -> None:
+    scheduler = short()
+    starts = scheduler.assign(CPU, 10)
+    first = [start for start in starts if start.slot == CPU[0]]
+    before = scheduler.counts()
+    scheduler.on(died(first[0]), 11)
+    assert scheduler.counts()["ready"] == before["ready"] + len(first)
+    again = scheduler.assign(CPU[:1], 12)
+    assert {start.attempt for start in again if start.task.key != first[0].task.key} == {1}
+    for start in [*starts[len(first) :], *again]:
+        scheduler.on(ok(start), 13)
+    run_all(scheduler, ok)
+    rows = scheduler.drain()
+    assert {row.status for row in rows if row.final} == {"ok"} and scheduler.done
+    assert [row.attempt for row in rows if row.task.key == first[0].task.key] == [1, 2]
+    assert max(Counter(row.task.key for row in rows if row.final).values()) == 1
+
+
+@pytest.mark.parametrize("why", ["long", "unknown", "counted", "shared"])
+def test_cells_are_taken_one_at_a_time_where_that_matters(why: str) -> None:
+    if why == "shared":
+        scheduler = short()
+        scheduler.shared = True
+    elif why == "counted":
+        scheduler = short()
+        scheduler.policy = Policy(max_failures=2)
+    elif why == "unknown":
+        scheduler = Scheduler([task(str(number)) for number in range(100)])
+    else:
+        scheduler = Scheduler([task(f"{number:03}") for number in range(200)])
+        for step in range(SETTLED):
+            for start in scheduler.assign(CPU, step):
+                scheduler.on(ok(start), step + 0.5)
+    assert len(scheduler.assign(CPU, 99)) == 2
+
+
+def test_the_last_cells_do_not_wait_on_one_slot() -> None:
+    scheduler = short(SETTLED + 10)
+    starts = scheduler.assign(CPU, 10)
+    assert max(Counter(start.slot for start in starts).values()) <= 1 + 10 // 4
 
 
 def test_a_key_given_twice_is_refused() -> None:

@@ -21,6 +21,7 @@ from tests.harness.conftest import QUICK
 from tests.harness.runs import CELLS, FOREST, Running, slow
 
 ROUND = 5  # kills that one grid is given: the last of them at its end
+SPARED = 7  # cells that are left for the kills that follow
 FIRST = ("start-up", "training", "writing", "training")
 WRITTEN = ("predictions/*", "checkpoints/*", "pictures/*", "records/*/.*")  # what a worker leaves before its record
 
@@ -32,11 +33,12 @@ def await_moment(run: Running, moment: str, out: Path, rng: random.Random) -> No
         limit = rng.uniform(0.0, 6.0)
         run.until(lambda: run.seconds > limit or runs.begun(out) - before)
     elif moment == "training":
-        run.until(lambda: runs.begun(out) - before or _at_work(run, out))
-        limit = run.seconds + rng.uniform(0.0, 6.0)
-        run.until(lambda: run.seconds > limit or _done(out) == CELLS)
+        goal = min(_done(out) + rng.randrange(10), CELLS - SPARED)
+        run.until(lambda: (runs.begun(out) - before or _at_work(run, out)) and _done(out) >= goal)
+        limit = run.seconds + rng.uniform(0.0, 3.0)
+        run.until(lambda: run.seconds > limit or _done(out) >= CELLS - SPARED)
     elif moment == "writing":
-        skip = rng.randrange(3)  # not always the first cell's
+        skip = min(rng.randrange(3), max(CELLS - _done(out) - 3, 0))  # not always the first cell's
         run.until(lambda: len(_artefacts(out) - artefacts) > skip)
     else:
         run.until(lambda: _done(out) == CELLS)

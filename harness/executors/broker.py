@@ -90,7 +90,8 @@ class _Broker:
             self.start(ray)
             self.started = True
             self.closing.wait()
-            ray.shutdown(wait_for_processes=True)
+            if self.options["address"] != "local":  # a cluster is left as it was found
+                ray.shutdown()
         except Exception as error:
             said = str(error).strip().splitlines() or [""]
             self.send("fatal", -1, f"Ray cannot start: {type(error).__name__}: {said[0]}; use --executor inline")
@@ -101,11 +102,15 @@ class _Broker:
         """Ray's processes go with this one, whatever state they are in, and then their folder."""
         import psutil
 
-        with contextlib.suppress(psutil.Error):
-            rest = psutil.Process().children(recursive=True)
+        for _ in range(20):  # what was being started meanwhile goes in the next round
+            # by session, not by descent alone: agents outlive their raylet, and are nobody's children then
+            rest = [p for p in psutil.process_iter(["status"]) if _in_session(p.pid) and p.info["status"] != "zombie"]
             for process in rest:
-                process.kill()
-            psutil.wait_procs(rest, timeout=2)
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            if not rest:
+                break
+            psutil.wait_procs(rest, timeout=0.5)
         shutil.rmtree(self.options["home"], ignore_errors=True)
         os._exit(0)
 
@@ -217,6 +222,13 @@ class _Broker:
                     ray.kill(actor)
                 self.send(ending[0], index, key, attempt, ending[1])
                 return
+
+
+def _in_session(pid: int) -> bool:
+    """Whether a process is of this one's session, which it leads (the driver starts it so)."""
+    with contextlib.suppress(OSError):
+        return pid != os.getpid() and os.getsid(pid) == os.getpid()
+    return False
 
 
 def _last_line(error: BaseException) -> str:

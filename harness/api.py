@@ -95,6 +95,7 @@ def run(
 
 def execute(target: str, filters: Filters, options: Options) -> int:
     """`mapbench run`: plan, then train what is missing; returns the exit code."""
+    from harness.panel import say
     from harness.plan import note
     from results.store import Store
 
@@ -104,6 +105,8 @@ def execute(target: str, filters: Filters, options: Options) -> int:
         shards.read(options.shard)  # a mistake in it is said before anything is built
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
+    for one in store.damaged():
+        say(damaged(show(one.path), one.reason))
     note(store, grid, made.cells, options.command)
     mine = made.shard(options.shard)
     refuse_skipped(mine, store)
@@ -236,6 +239,11 @@ def closing(store: Store, made: Plan) -> int:
     say(f"tables   {out}/tables/*.parquet")
     say(f"next     mapbench retry {out}" if failed else f"next     mapbench leaderboard {out}")
     return len(failed)
+
+
+def damaged(path: str, reason: str) -> str:
+    """The line about a record that cannot be read."""
+    return f"damaged record {path} ({reason}): its cell runs again; `mapbench clean` removes the file"
 
 
 def show(path: Path) -> str:

@@ -8,7 +8,7 @@ in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -20,18 +20,13 @@ from results.records import VERSION_FIELDS, meaning, slim
 from results.store import Store
 
 
-def each(store: Store) -> Iterator[dict[str, Any]]:
-    """Every readable record, in the order of their names."""
-    return (record for record in records.each(store.out) if isinstance(record, dict))
-
-
 def winners(
     store: Store, keys: Iterable[str], other: Callable[[dict[str, Any]], None] = lambda record: None
 ) -> dict[str, dict[str, Any]]:
     """Of `keys`, what results.records.slim leaves of the record that counts; `other` is shown that of every other."""
     wanted = {key: key for key in keys}  # so that each key is in memory once
     found = {}
-    for key, attempts in groupby(each(store), itemgetter("key")):  # a file's name begins with the key
+    for key, attempts in groupby(store.each(), itemgetter("key")):  # a file's name begins with the key
         winner = records.winners(attempts)[key]
         if key in wanted:
             found[wanted[key]] = slim(winner)

@@ -205,7 +205,7 @@ def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | Non
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
-    done = (record["spec"] for record in known.each(store) if record["status"] == "ok")
+    done = (record["spec"] for record in store.each() if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
     prints: dict[tuple[str, int], dict[str, str]] = {}
     for p in grid.parts:  # parts of one suite may differ in their watermark domains

@@ -20,12 +20,14 @@ import hashlib
 import json
 import math
 import os
+import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,14 @@ def _redact(text: str, uri: str) -> str:
     return text.replace(password, "***") if password else text
 
 
+def _listen(orders: queue.SimpleQueue[str]) -> None:
+    """Wait for the parent's word from the first moment: to get ready takes long, and once it is gone is for nobody."""
+    line = sys.stdin.readline()
+    if not line.strip():
+        os._exit(0)
+    orders.put(line)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints one line; exit code 0 whether or not MLflow was there."""
     parser = argparse.ArgumentParser(prog="python -m harness.tracking", description="Mirror a run directory to MLflow.")
@@ -291,15 +301,14 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.wait:
         os.nice(19)
+        orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=_listen, args=(orders,), daemon=True).start()
         out, uri = given.directory.absolute(), resolve(given.directory, given.uri)
         with contextlib.suppress(Exception):  # sync will meet the same fault, and say it
             client = _connect(out, uri)
             if not uri.startswith("http"):
                 client.search_experiments(max_results=1)
-        line = sys.stdin.readline()
-        if not line.strip():  # the parent went away
-            return 0
-        signal.alarm(int(line))
+        signal.alarm(int(orders.get()))
     print(sync(given.directory, given.uri, given.per_cell), flush=True)
     return 0
 

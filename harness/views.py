@@ -49,6 +49,7 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
     for kind in dict.fromkeys(c.meta["kind"] for c in made.cells):
         lines.append(f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses))
     lines.append("")
+    lines += [api.damaged(api.show(one.path), one.reason) for one in store.damaged()]
     for method, n in made.edited.items():
         lines.append(
             f"warning: the file of {method} changed since {n} of these cells ran; if its numbers did, bump version"
@@ -90,6 +91,7 @@ def status(directory: str, filters: Filters) -> dict[str, Any]:
         "directory": api.show(store.out),
         "counts": {k: v for k, v in counts.items() if v},
         "drivers": store.other_drivers(),
+        "damaged": [{"path": str(damaged.path), "reason": damaged.reason} for damaged in store.damaged()],
         "generated": [
             {"label": label(r["cell"]), "quality": r["quality"], "picture": r["picture"]}
             for r in rows
@@ -114,6 +116,7 @@ def status_text(facts: dict[str, Any]) -> str:
         running = driver.get("running", [])
         lines.append(f"running: driver {driver.get('host')}.{driver.get('pid')}, {len(running)} cells in flight")
         lines += [f"  {cell['label']}: {cell['note']}" for cell in running]
+    lines += [api.damaged(one["path"], one["reason"]) for one in facts["damaged"]]
     for made in facts["generated"]:
         lines.append(f"generated: {made['label']}: {_worth(made['quality'])}")
         lines.append(f"    {facts['directory']}/{made['picture']}" if made["picture"] else "")

@@ -29,7 +29,7 @@ from harness import UsageError, attacking, environment, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
-from harness.executors import is_oom, is_sticky
+from harness.executors import is_disk_full, is_oom, is_sticky
 from harness.scoring import parquet, part_of, score
 from harness.training import Diverged, Fitted, TimedOut, fit
 from methods.base import REAL, Method
@@ -65,8 +65,8 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
             yield from _attempt(context, payload, record, log)
         except Exception as error:
             log.write(traceback.format_exc())
-            if is_sticky(str(error)):
-                raise  # this process's CUDA is broken for good: the slot is replaced, the cell tried again
+            if is_sticky(str(error)) or is_disk_full(error):
+                raise  # CUDA is broken in this process: it is replaced. A full disk is no cell's failure: the run stops
             record.update(accuracy=[], checkpoint=None, checkpoint_sha256=None, predictions=None)
             record.update(_failure(error, limit_of(context, payload)))
         record["finished"] = time.time()
@@ -243,10 +243,14 @@ def _write(out: Path, name: str, blob: bytes) -> str:
         records.atomic_write(path, blob)
         return name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
-        file.write(blob)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("xb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)  # half a file on a full disk is in the way of everything else
+        raise
     return name
 
 

@@ -14,6 +14,7 @@ import socket
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,23 +88,30 @@ class Store:
         """The record of an attempt, if it is there."""
         return next((r for r in records.read_key(self.out, key) if r["attempt"] == attempt), None)
 
+    def each(self) -> Iterator[dict[str, Any]]:
+        """Every readable record, in the order of their names, one at a time."""
+        self._damaged = []
+        for record in records.each(self.out):
+            if isinstance(record, Damaged):
+                self._damaged.append(record)
+            else:
+                yield record
+
     def records(self) -> list[dict[str, Any]]:
         """Every readable record, read afresh: nothing is kept."""
-        good, self._damaged = records.read_all(self.out)
-        return good
+        return list(self.each())
 
     def damaged(self) -> list[Damaged]:
-        """Record files that cannot be used, as of the last `records()`."""
+        """Record files that cannot be used, as of the last `each()` or `records()`."""
         return self._damaged
 
     def outcomes(self) -> dict[str, Outcome]:
         """What became of each key so far; one record at a time is held."""
         found: dict[str, Outcome] = {}
-        for record in records.each(self.out):
-            if isinstance(record, dict):
-                known = found.get(record["key"], Outcome(0, False))
-                ok = known.ok or record["status"] == "ok"
-                found[record["key"]] = Outcome(max(known.attempts, record["attempt"]), ok)
+        for record in self.each():
+            known = found.get(record["key"], Outcome(0, False))
+            ok = known.ok or record["status"] == "ok"
+            found[record["key"]] = Outcome(max(known.attempts, record["attempt"]), ok)
         return found
 
     def news(self) -> dict[str, str]:

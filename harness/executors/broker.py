@@ -20,9 +20,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from harness import environment
-from harness.executors import is_disk_full, is_sticky
+from harness.executors import is_sticky
 from harness.executors.parcels import Piece, Sender
 from harness.executors.places import Place, places
+from harness.executors.reasons import explain, last_line, raised
 from harness.executors.slot import Slot
 
 CLOSE_LIMIT = 8.0  # seconds for Ray to end by itself, it takes about 2
@@ -63,8 +64,9 @@ class _Broker:
             self.start(ray)
             self.started = True
             self.closing.wait()
-            self.clean(ray)
-            ray.shutdown(wait_for_processes=True)
+            if not self.local:  # a cluster is left as it was found; our own is ended below
+                self.clean(ray)
+                ray.shutdown()
         except Exception as error:
             said = str(error).strip().splitlines() or [""]
             self.send("fatal", -1, f"Ray cannot start: {type(error).__name__}: {said[0]}; use --executor inline")
@@ -82,11 +84,15 @@ class _Broker:
         """Ray's processes go with this one, whatever state they are in, and then their folder."""
         import psutil
 
-        with contextlib.suppress(psutil.Error):
-            rest = psutil.Process().children(recursive=True)
+        for _ in range(20):  # what was being started meanwhile goes in the next round
+            # by session, not by descent alone: agents outlive their raylet, and are nobody's children then
+            rest = [p for p in psutil.process_iter(["status"]) if _in_session(p.pid) and p.info["status"] != "zombie"]
             for process in rest:
-                process.kill()
-            psutil.wait_procs(rest, timeout=2)
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            if not rest:
+                break
+            psutil.wait_procs(rest, timeout=0.5)
         shutil.rmtree(self.options["home"], ignore_errors=True)
         os._exit(0)
 
@@ -111,7 +117,7 @@ class _Broker:
                 self.look(ray)
 
     def look(self, ray: Any) -> None:
-        """Make the slots of nodes that are new, end the idle ones of nodes that are gone."""
+        """Make the slots of nodes that are new, end those of nodes that are gone."""
         nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         graphic = any(node["Resources"].get("GPU") for node in nodes.values())  # then the GPUs work, and nothing else
         for name, node in nodes.items():
@@ -119,6 +125,7 @@ class _Broker:
                 self.nodes[name] = [self.add(ray, place) for place in places(ray, node, graphic, self.options)]
         for name in self.nodes.keys() - nodes.keys():
             for index in self.nodes.pop(name):
+                self.send("gone", index)  # not left to its thread: a call to a node that dies may never return
                 self.queues[index].put(None)
 
     def add(self, ray: Any, place: Place) -> int:
@@ -134,7 +141,7 @@ class _Broker:
         try:
             self.serve(ray, place, index)
         except Exception as error:
-            self.send("fatal", index, f"the broker failed: {type(error).__name__}: {_last_line(error)}")
+            self.send("fatal", index, f"the broker failed: {type(error).__name__}: {last_line(error)}")
             raise
 
     def listen(self) -> None:
@@ -174,10 +181,10 @@ class _Broker:
             try:
                 found = ray.get(actor.ready.remote(options["context"], options["code"], options["marker"]))
             except ray.exceptions.RayTaskError as error:  # the work cannot be imported: the same everywhere
-                self.send("fatal", index, f"workers cannot load {self.entry}: {_last_line(error)}")
+                self.send("fatal", index, f"workers cannot load {self.entry}: {last_line(error)}")
                 return
             except ray.exceptions.RayError as error:
-                reason, failed = _reason(error), failed + 1
+                reason, failed = explain(error), failed + 1
                 self.closing.wait(1.0)
                 continue
             if problem := found.get("problem"):
@@ -214,22 +221,21 @@ class _Broker:
                 while orders[-1] is not None:
                     orders.append(waiting.get_nowait())
             if orders[-1] is None:
-                self.send("gone", index)
                 return False
             ending = None
             try:
                 ending = self.work(ray, actor, device, index, [order for order in orders if order is not None])
             except ray.exceptions.OutOfMemoryError as error:
-                ending = ("oom", _reason(error))
+                ending = ("oom", explain(error))
             except ray.exceptions.ActorUnavailableError as error:
-                ending = ("node", _reason(error))
+                ending = ("node", explain(error))
             except ray.exceptions.ActorDiedError as error:
                 lost = error.preempted or "node has died" in str(error)
-                ending = ("node" if lost else "died", _reason(error))
+                ending = ("node" if lost else "died", explain(error))
             except (ray.exceptions.RayError, OSError, ValueError) as error:
                 # a message that cannot be pickled, for one, or a file that was to be sent and is gone
                 rest = [order for order in orders[self.done[index] :] if order is not None]
-                self.send("items", index, [(*order[:2], _raised(error)) for order in rest])
+                self.send("items", index, [(*order[:2], raised(error)) for order in rest])
             if ending is not None:
                 with contextlib.suppress(Exception):
                     ray.kill(actor)
@@ -246,8 +252,8 @@ class _Broker:
             for key, attempt, message in ray.get(reference):
                 error = str(message.get("error") or message.get("record", {}).get("error") or "")
                 if is_sticky(error):  # every later CUDA call of this process would fail too
-                    if message["type"] != "raised":
-                        self.send("items", index, [*items, (key, attempt, message)])
+                    told = [] if message["type"] == "raised" else [(key, attempt, message)]
+                    self.send("items", index, items + told)
                     return "died", error.splitlines()[0]
                 files = message.pop("files", None)
                 items.append((key, attempt, message if files is None else self.keep(message, files)))
@@ -271,29 +277,12 @@ class _Broker:
         try:
             self.sender.keep(message["record"], files)
         except ValueError as error:  # results.StoreError: a full disk, say
-            return _raised(error)
+            return raised(error)
         return message
 
 
-def _raised(error: BaseException) -> dict[str, Any]:
-    """A fault between driver and worker as a message of the work's."""
-    return {
-        "type": "raised", "error": _last_line(error), "traceback": str(error), "oom": False,
-        "disk_full": is_disk_full(error),
-    }  # fmt: skip
-
-
-def _last_line(error: BaseException) -> str:
-    """What a RayTaskError is about; the traceback of the worker comes before it."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
-
-
-def _reason(error: BaseException) -> str:
-    """Ray's page of text on a death as one line."""
-    text = " ".join(str(error).split())
-    if "exit code" in text:
-        return "the process ended with exit code " + text.rpartition("exit code ")[2].split()[0].rstrip(".")
-    if "connection error code 2" in text:
-        return "the process died: a crash (segmentation fault), kill -9 or the kernel's out-of-memory killer"
-    text = text.rpartition("Worker exit detail: ")[2] or text
-    return text[:200]
+def _in_session(pid: int) -> bool:
+    """Whether a process is of this one's session, which it leads (the driver starts it so)."""
+    with contextlib.suppress(OSError):
+        return pid != os.getpid() and os.getsid(pid) == os.getpid()
+    return False

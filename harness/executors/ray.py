@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import site
 import socket
 import subprocess
@@ -73,11 +74,15 @@ class RayExecutor:
         self._log: Path | None = None
         self._marker: Path | None = None
         self._notes: list[str] = []
+        self._home: Path | None = None
+        self._context: dict[str, Any] = {}
+        self._again = False  # started a second time: the first one ended before any slot was up
 
     def open(self, context: dict[str, Any]) -> None:
         """Start the broker and return at once; slots come up in `poll`. Ray's texts go to `out`/logs/ray.log."""
         _check_address(self._options["address"])
-        home = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
+        self._context = context
+        self._home = home = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
         (home / "cwd").mkdir()  # sockets live in `home`, and their paths have 107 characters at most
         place = log_path(context, "ray", 0)
         self._log = place.parent / "ray.log" if place else home / "ray.log"
@@ -121,7 +126,11 @@ class RayExecutor:
                 happened += self._take(*self._connection.recv())
                 timeout = 0.0
         except (EOFError, OSError):
-            raise UsageError(f"Ray ended unexpectedly (see {self._log}); the same command resumes") from None
+            if self._seen_up or self._again:
+                raise UsageError(f"Ray ended unexpectedly (see {self._log}); the same command resumes") from None
+            self.close()  # on a busy machine its own processes may be too late for one another
+            self._again = True
+            self.open(self._context)
         if self._up:
             self._opened = time.monotonic()
         elif time.monotonic() - self._opened > START_LIMIT:
@@ -157,6 +166,8 @@ class RayExecutor:
                     process.kill()
             psutil.wait_procs(alive, timeout=3)
         self._process.wait()
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
         if self._marker is not None:
             self._marker.unlink(missing_ok=True)
         self._process = self._connection = None

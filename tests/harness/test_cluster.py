@@ -134,9 +134,6 @@ def test_a_node_that_dies_costs_the_attempts_on_it_and_nothing_else(
 @slow
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(
-    reason="a call sent to a node as it dies is never answered, and the cell waits for ever", strict=False
-)
 @pytest.mark.parametrize("wait", [0.0, 0.3, 5.0])
 def test_a_node_that_dies_at_any_moment(
     nodes: Nodes, tmp_path: Path, data: Path, undisturbed: Path, wait: float
@@ -180,7 +177,6 @@ def lose_a_node(nodes: Nodes, folder: Path, data: Path, undisturbed: Path, wait:
 
 
 @slow
-@pytest.mark.xfail(reason="slots are made once, at the start of a run", strict=False)
 def test_a_node_that_joins_gets_cells(nodes: Nodes, tmp_path: Path, data: Path) -> None:
     out = tmp_path / "run"
     while len(nodes.raylets) > 1:

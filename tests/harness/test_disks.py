@@ -140,7 +140,6 @@ def test_a_truncated_record_costs_its_own_cell(mapbench: Mapbench, out: Path) ->
     assert said(mapbench(*RUN)) == DONE
 
 
-@pytest.mark.xfail(reason="a damaged record is passed over in silence", strict=False)
 @pytest.mark.parametrize("verb", [("status", "run"), ("plan", *RUN[1:2], *ASKED, "--out", "run"), RUN])
 def test_a_damaged_record_is_named(mapbench: Mapbench, out: Path, verb: tuple[str, ...]) -> None:
     bad = record_of(out, "untrained")
@@ -205,7 +204,6 @@ class Writes(Method):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.xfail(reason="a cell whose artefact found no space is `failed` where its record finds some", strict=False)
 def test_no_space_in_a_cell_is_not_that_cells_failure(mapbench: Mapbench, tmp_path: Path, out: Path) -> None:
     """The artefact is large and the record small: the one may find no space where the other does."""
     full = tmp_path / "full"

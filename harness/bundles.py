@@ -13,7 +13,6 @@ from harness.tasks import Running
 
 SHORT = 0.05  # seconds: a cell that is expected to take longer starts by itself. Chosen: starting one takes 2 to 4 ms
 MOST = 32  # cells at once, so that the last ones of a grid do not all wait on one slot
-SETTLED = 20  # cells that must have ended ok before what another will take is believed
 
 
 class Bundles:

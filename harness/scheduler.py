@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.bundles import SETTLED, SHORT, Bundles
+from harness.bundles import SHORT, Bundles
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised, device
 from harness.losses import Losses
+from harness.pace import Pace
+from harness.reservations import Reservations
 from harness.tasks import FAILURES, Assignment, Policy, Row, Running, Task
 
 __all__ = ["FAILURES", "Assignment", "Policy", "Row", "Running", "Scheduler", "Task"]
@@ -62,8 +64,7 @@ class Scheduler:
         self._finished = set(finished)
         self._cells: dict[str, _Cell] = {}
         self._ready: list[tuple[bool, float, int, str]] = []
-        self._alone: list[str] = []  # cells to retry alone on a device, first come first served
-        self._reserved: dict[str, str] = {}  # device -> the cell of `_alone` that waits for it or has it
+        self._alone = Reservations()  # of devices for cells that ran out of memory
         self._running: dict[str, Running] = {}
         self._bundles = Bundles()
         self._counts: Counter[str] = Counter()  # cells by status
@@ -73,9 +74,7 @@ class Scheduler:
         self._rows: list[Row] = []
         self._failures = 0
         self._open = 0
-        self._spent = self._spent_cost = 0.0  # seconds and cost of the cells that ended ok: the scale of `left`
-        self._queued_cost = 0.0
-        self._spent_cells = 0
+        self._pace = Pace()
         for order, task in enumerate(task for task in tasks if task.key not in self._finished):
             if task.key in self._cells:
                 raise ValueError(f"cell {task.key} is given twice")
@@ -83,7 +82,7 @@ class Scheduler:
             self._cells[task.key] = cell = _Cell(task, order, (attempts or {}).get(task.key, 0), needs)
             self._mark(cell, "pending")
             self._open += 1
-            self._queued_cost += task.cost
+            self._pace.queued += task.cost
         for cell in self._cells.values():
             for key in cell.waiting & self._cells.keys():
                 self._cells[key].children.append(cell.task.key)
@@ -120,11 +119,7 @@ class Scheduler:
 
     def left(self, slots: int, now: float) -> float | None:
         """Expected seconds to the end, by what the finished cells took per unit of cost; None before the first."""
-        if not self._spent_cost:
-            return None
-        scale = self._spent / self._spent_cost
-        rests = [max(run.task.cost * scale - (now - run.started), 0.0) for run in self._running.values()]
-        return max([(self._queued_cost * scale + sum(rests)) / max(slots, 1), *rests])
+        return self._pace.left(self.running(), slots, now)
 
     def drain(self) -> list[Row]:
         """What ended since the last call, in order."""
@@ -145,14 +140,11 @@ class Scheduler:
         if self.stopped is not None:
             return []
         idle = [slot for slot in slots if slot not in self._running and not self._losses.closes(slot)]
-        self._reserve({device(slot) for slot in idle + list(self._running)})
+        self._alone.hold({device(slot) for slot in idle + list(self._running)}, self._keys())
         started = []
         for slot in idle:
-            key: str | None = None
-            if (place := device(slot)) in self._reserved:
-                alone = self._reserved[place]
-                if all(device(other) != place for other in self._running):
-                    key = alone
+            if self._alone.holds(slot):
+                key = self._alone.due(slot, self._running)
             else:
                 key = self._next(slot, {other for other in slots if not self._losses.closes(other)})
             if key is not None:
@@ -193,7 +185,7 @@ class Scheduler:
             self._mark(cell, "ready")
         else:
             self._enqueue(cell)
-        self._queued_cost += cell.task.cost
+        self._pace.queued += cell.task.cost
 
     def expire(self, now: float) -> list[str]:
         """Give up attempts that did not end by themselves after their deadline; returns the slots to kill."""
@@ -213,21 +205,13 @@ class Scheduler:
         for key, status in ended.items():
             cell = self._cells.get(key)
             if cell is not None and cell.status in ("pending", "ready") and key not in self._alone:
-                self._queued_cost -= cell.task.cost
+                self._pace.queued -= cell.task.cost
                 self._end(cell, status, 0.0)
 
     # -- inside
 
-    def _reserve(self, devices: set[str]) -> None:
-        """Hold a device back for each cell that must run alone; a device that is gone is given up."""
-        active = {run.task.key for run in self._running.values()}
-        for place, key in list(self._reserved.items()):
-            if key not in active and place not in devices:
-                del self._reserved[place]
-        for key in self._alone:
-            free = sorted(devices - self._reserved.keys())
-            if key not in self._reserved.values() and free:
-                self._reserved[free[0]] = key
+    def _keys(self) -> Iterator[str]:
+        return (run.task.key for run in self._running.values())
 
     def _next(self, slot: str, open_slots: set[str]) -> str | None:
         """The first ready cell for a slot. One that was lost goes elsewhere as long as there is an elsewhere."""
@@ -249,13 +233,12 @@ class Scheduler:
         """Short cells that wait behind the one which has just started on a slot; see harness/bundles.py."""
         if self.shared or self.policy.fail_fast or self.policy.max_failures is not None:
             return []  # whoever counts failures, or shares the cells with others, wants to say no to the next one
-        scale = self._spent / self._spent_cost if self._spent_cells >= SETTLED else None
-        head = self._running[slot].task.cost
-        room = self._bundles.room(None if scale is None else head * scale, len(self._ready), len(self._slots))
+        expected = self._pace.expected(self._running[slot].task.cost)
+        room = self._bundles.room(expected, len(self._ready), len(self._slots))
         behind: list[Assignment] = []
         while len(behind) < room and (key := self._next(slot, set(self._slots))) is not None:
             cell = self._cells[key]
-            if cell.task.cost * (scale or 0.0) > SHORT:
+            if (self._pace.expected(cell.task.cost) or 0.0) > SHORT:
                 self._enqueue(cell)
                 break
             behind.append(self._start(cell, slot, now))
@@ -264,7 +247,7 @@ class Scheduler:
     def _start(self, cell: _Cell, slot: str, now: float) -> Assignment:
         cell.attempt += 1
         self._mark(cell, "running")
-        self._queued_cost -= cell.task.cost
+        self._pace.queued -= cell.task.cost
         limit = cell.task.timeout if cell.task.timeout is not None else self.policy.timeout
         run = Running(cell.task, slot, cell.attempt, now, limit)
         if slot in self._running:
@@ -287,16 +270,14 @@ class Scheduler:
             self._requeue(cell)
         if (follower := self._bundles.next(run.slot, now)) is not None:
             self._running[run.slot] = follower
-        if run.task.key in self._alone:
-            self._alone.remove(run.task.key)
-            self._reserved = {place: key for place, key in self._reserved.items() if key != run.task.key}
+        self._alone.remove(run.task.key)
 
     def _enqueue(self, cell: _Cell) -> None:
         self._mark(cell, "ready")
         heapq.heappush(self._ready, (not cell.children, -cell.task.cost, cell.order, cell.task.key))
 
     def _requeue(self, cell: _Cell) -> None:
-        self._queued_cost += cell.task.cost
+        self._pace.queued += cell.task.cost
         self._enqueue(cell)
 
     def _lose(self, run: Running, event: Died | NodeLost, now: float) -> None:
@@ -323,15 +304,13 @@ class Scheduler:
             cell.ooms += 1
             self._mark(cell, "ready")
             final = False
-            self._queued_cost += cell.task.cost
-            self._alone.append(run.task.key)
+            self._pace.queued += cell.task.cost
+            self._alone.add(run.task.key)
         self._rows.append(Row(run.task, run.attempt, status, error, run.started, now, final, **more))
         if not final:
             return
         if status == "ok":
-            self._spent += now - run.started
-            self._spent_cost += run.task.cost
-            self._spent_cells += 1
+            self._pace.ended(now - run.started, run.task.cost)
         self._end(cell, status, now)
 
     def _end(self, cell: _Cell, status: str, now: float) -> None:
@@ -362,7 +341,7 @@ class Scheduler:
             self._mark(cell, "skipped")
             cell.attempt += 1
             self._open -= 1
-            self._queued_cost -= cell.task.cost
+            self._pace.queued -= cell.task.cost
             self._rows.append(Row(cell.task, cell.attempt, "skipped", reason, now, now, True))
             why = f"its parent was skipped: {cell.task.label or cell.task.key[:12]}"
             todo += [(self._cells[key], why) for key in cell.children]

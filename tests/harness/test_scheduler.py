@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.bundles import MOST, SETTLED
+from harness.bundles import MOST
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised
+from harness.pace import SETTLED
 from harness.scheduler import Assignment, Policy, Scheduler, Task
 
 CPU = ("cpu/0", "cpu/1")

@@ -1,6 +1,6 @@
 # make demo    a first leaderboard, from nothing: .venv, install, a small grid through Ray, the board
 # make test    the same set-up, then linter, types and tests (under 15 minutes on 2 cores)
-# make soak    the same set-up, then what takes longer: 20 kills of the driver at random moments, and their figures
+# make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, and the overheads' ratios
 # make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -34,6 +34,7 @@ test: .venv/installed
 # One after the other, their output shown: moments, seconds, counts. MAPBENCH_KILLS_SEED=N repeats the moments of a run.
 soak: .venv/installed
 	$(BIN)/pytest -m soak --capture no
+	PYTHONPATH=. $(BIN)/python tests/bench/overhead.py
 
 clean:
 	rm -rf .venv data runs

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -38,7 +38,7 @@ class RunStore(Protocol):
 
     out: Path
 
-    def outcomes(self) -> Mapping[str, Outcome]: ...
+    def outcomes(self, keys: Container[str] | None = None) -> Mapping[str, Outcome]: ...
     def commit(self, record: dict[str, Any]) -> Any: ...
     def committed(self, key: str, attempt: int) -> dict[str, Any] | None: ...
     def write_tables(self, force: bool = False) -> Any: ...
@@ -87,7 +87,7 @@ def drive(
     summary = Summary()
     with _Signals() as signals, panel or Panel(len(tasks), quiet=True) as shown:
         try:
-            known = store.outcomes()
+            known = store.outcomes({task.key for task in tasks})
             attempts = {key: outcome.attempts for key, outcome in known.items()}
             finished = {key for key, outcome in known.items() if outcome.ok}
             scheduler = Scheduler(tasks, policy, attempts=attempts, finished=finished, now=time.time())

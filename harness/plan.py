@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from harness import UsageError, known, shards, source_model
 from harness.cells import Cell
@@ -126,7 +126,7 @@ def _task(cell: Cell, waiting: set[str]) -> Task:
         label=payload["label"],
         cost=cell.cost,
         timeout=cell.timeout,
-        payload=cast("dict[str, Any]", payload),
+        payload=payload,
     )
 
 

@@ -5,13 +5,14 @@ pytest tests/harness/test_scheduler.py
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 FAILURES = ("failed", "timeout", "oom", "quarantined", "lost")  # a `skipped` cell is the consequence of one of these
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One cell to run. `cost` is its expected time in any unit, `payload` is the worker's and JSON-able."""
 
@@ -21,7 +22,7 @@ class Task:
     label: str = ""
     cost: float = 1.0
     timeout: float | None = None
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,10 +105,12 @@ class Store:
         """Record files that cannot be used, as of the last `each()` or `records()`."""
         return self._damaged
 
-    def outcomes(self) -> dict[str, Outcome]:
-        """What became of each key so far; one record at a time is held."""
+    def outcomes(self, keys: Container[str] | None = None) -> dict[str, Outcome]:
+        """What became of each key, or of each of `keys`, so far; one record at a time is held."""
         found: dict[str, Outcome] = {}
         for record in self.each():
+            if keys is not None and record["key"] not in keys:
+                continue
             known = found.get(record["key"], Outcome(0, False))
             ok = known.ok or record["status"] == "ok"
             found[record["key"]] = Outcome(max(known.attempts, record["attempt"]), ok)

@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +27,7 @@ from harness.executors import memory
 if TYPE_CHECKING:
     from harness.tasks import Task
 
-Work = Callable[[dict[str, Any], dict[str, Any], int], Iterator[dict[str, Any]]]
+Work = Callable[[dict[str, Any], Mapping[str, Any], int], Iterator[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def one_line(error: BaseException) -> str:
 
 
 def messages(
-    work: Work, context: dict[str, Any], payload: dict[str, Any], attempt: int
+    work: Work, context: dict[str, Any], payload: Mapping[str, Any], attempt: int
 ) -> Generator[dict[str, Any], None, None]:
     """Step through the work and hold it to its contract: exactly one record, last. Whatever it raises (SystemExit too)
     becomes a last message {"type": "raised", ...}, so that no exotic exception has to cross a process border."""

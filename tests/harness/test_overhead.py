@@ -105,11 +105,12 @@ def test_the_record_that_counts_is_the_first_ok_one_and_keeps_what_planning_asks
     cell = plan.cells[0]
     common = {
         "schema": 1, "key": cell.key, "spec": cell.spec, "cell": cell.meta, "seconds": 2.0, "accuracy": [],
-        "error": "no luck", "log": "logs/x", "environment": {},
+        "error": "no luck", "log": "logs/x", "environment": {"device": "cpu"}, "peak_memory_mb": 7.0,
     }  # fmt: skip
     store.commit({**common, "attempt": 2, "uuid": "0000aaaa", "status": "ok", "finished": 0.5})
     store.commit({**common, "attempt": 3, "uuid": "0000bbbb", "status": "failed", "finished": 0.1})
     found = known.winners(store, [cell.key])
+    made = {"method_sha256": None, "device": "cpu"}
     assert found == {
-        cell.key: {"status": "ok", "finished": 0.5, "seconds": 2.0, "environment": {"method_sha256": None}}
+        cell.key: {"status": "ok", "finished": 0.5, "seconds": 2.0, "peak_memory_mb": 7.0, "environment": made}
     }

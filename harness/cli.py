@@ -31,7 +31,7 @@ FILTERS = (
 METHODS = click.option(
     "--methods", "extra_methods", multiple=True, metavar="PATH", help="Your methods: file or folder."
 )
-OUT = click.option("--out", metavar="DIR", help="Run directory. Default: runs/<suite>.")
+OUT = click.option("--out", metavar="DIR", help="Run directory, or its URL. Default: runs/<suite>.")
 DATA = click.option("--data", metavar="DIR", help="Data directory. Default: $MAPBENCH_DATA, else ./data.")
 WEIGHTS = click.option(
     "--weights", metavar="DIR", help="ImageNet weights. Default: $MAPBENCH_WEIGHTS, else torch hub's cache."
@@ -52,7 +52,12 @@ HOW = (
         callback=lambda *given: _slots(given[-1]),
         help="Cells at once on a GPU; auto: what its memory holds, by the cells done so far.",
     ),
-    click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds a cell may take."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="S",
+        help="Seconds a cell may take; then it stops by itself, or is killed ten seconds later.",
+    ),
     click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell."),
     click.option("--max-failures", type=click.IntRange(1), metavar="N", help="Stop after N failed cells."),
     click.option("--quiet", is_flag=True, help="Only the closing lines."),
@@ -270,12 +275,10 @@ def new_method(name: str, out: str | None) -> int:
 @options(OUT, DATA, JSON)
 def doctor(out: str | None, data: str | None, as_json: bool) -> int:
     """Whether this machine has what a run needs."""
-    from pathlib import Path
-
     from harness import environment
-    from harness.api import data_dir
+    from harness.api import data_dir, located
 
-    checks = environment.doctor(Path(out or "runs").absolute(), data_dir(data))
+    checks = environment.doctor(located(out or "runs"), data_dir(data))
     if as_json:
         click.echo(json.dumps([dict(zip(("check", "state", "detail"), c, strict=True)) for c in checks], indent=1))
     else:

@@ -142,8 +142,7 @@ def doctor(out: Path, data: Path, ray_timeout: float = 90.0) -> list[tuple[str, 
         _check_code(),
         ("cores", "ok", f"{cores()}: as many cells at once on a machine without GPU"),
         _at_least("memory", memory.available / 2**30, 2.0, "GiB free", "a worker takes about 1 GiB"),
-        _at_least("disk", shutil.disk_usage(_existing(out)).free / 2**30, 5.0, f"GiB free at {out}", "choose --out"),
-        _check_writable("out", out),
+        *_check_out(out),
         _check_writable("data", data),
         _check_gpu(),
         _check_fonts(),
@@ -172,6 +171,21 @@ def _check_code() -> tuple[str, str, str]:
 def _at_least(name: str, value: float, least: float, unit: str, todo: str) -> tuple[str, str, str]:
     fine = value >= least
     return name, "ok" if fine else "warn", f"{value:.1f} {unit}" + ("" if fine else f": {todo}")
+
+
+def _check_out(out: Path) -> list[tuple[str, str, str]]:
+    from results import place
+    from results.errors import StoreError
+    from results.store import Store
+
+    if place.is_local(out):
+        free = shutil.disk_usage(_existing(out)).free / 2**30
+        return [_at_least("disk", free, 5.0, f"GiB free at {out}", "choose --out"), _check_writable("out", out)]
+    try:
+        Store(out).check_writable()
+    except StoreError as error:
+        return [("out", "fail", str(error))]
+    return [("out", "ok", f"{out} can be written")]
 
 
 def _existing(path: Path) -> Path:

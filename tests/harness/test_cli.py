@@ -31,6 +31,13 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("run", QUICK, "--out", "/proc/nothing"), "/proc/nothing"),
         (("run", QUICK, "--executor", "dask"), "dask"),
         (("run", QUICK, "--methods", "nowhere.py"), "--methods nowhere.py: no such file or folder"),
+        (("run", QUICK, "--shard", "5/4"), "--shard 5/4: give i/n, the i-th of n drivers, from 1/n to n/n"),
+        (("run", QUICK, "--slots-per-gpu", "0"), "'0' is neither a number from 1 nor auto"),
+        (("run", QUICK, "--timeout", "-1"), "-1.0 is not in the range x>0"),
+        (("run", QUICK, "--out", "s3x://bucket/run"), "unknown protocol 's3x'"),
+        (("clean", "runs/none"), "runs/none is not a run directory"),
+        (("merge", "runs/all", "runs/none"), "runs/none is not a run directory"),
+        (("merge", "runs/all"), "Missing argument 'FROM...'"),
         (("status", "runs/none"), "runs/none is not a run directory"),
         (("leaderboard", "runs/none"), "runs/none is not a run directory"),
         (("retry", "runs/none"), "runs/none is not a run directory"),
@@ -75,7 +82,19 @@ def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
     bare = time.perf_counter() - bare
     assert min(times) < 5 * bare + 0.3  # a ratio, because machines differ; what it may load is asserted in test_run
     listed = {line.split()[0] for line in said.stdout.split("Commands:")[1].strip().split("\n")}
-    assert listed == {"run", "plan", "status", "retry", "leaderboard", "list", "check", "new", "doctor"}
+    assert listed == {
+        "run",
+        "plan",
+        "status",
+        "retry",
+        "leaderboard",
+        "list",
+        "check",
+        "new",
+        "doctor",
+        "clean",
+        "merge",
+    }
 
 
 def test_list_says_every_param_with_the_source_of_its_default(mapbench: Mapbench) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import queue
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -99,6 +100,7 @@ class _Broker:
             self.send("fatal", -1, problem)
             return
         ray.init(address=options["address"], logging_level="ERROR", log_to_driver=False, **own)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it to all; the driver ends this process
         if not self.local:
             self.sender = Sender(options["context"], ray.put)
         self.actor = ray.remote(Slot)

@@ -117,6 +117,8 @@ def quiet() -> None:
 def ray_variables(address: str) -> dict[str, str]:
     """Environment of the process that holds Ray: nothing phones home, nothing is written to $HOME, a token guards the
     ports (a local Ray listens on all interfaces), workers run at the user's own priority. What the user set stays."""
+    from harness.executors.door import has_token
+
     wanted = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would ship the working directory to the workers
@@ -126,8 +128,8 @@ def ray_variables(address: str) -> dict[str, str]:
     }
     if address == "local":
         wanted["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        del wanted["RAY_AUTH_MODE"]  # the cluster's own rule: a token in its default place, or none
+    elif not has_token():
+        del wanted["RAY_AUTH_MODE"]  # a cluster that asks for none
     return {**wanted, **os.environ}
 
 

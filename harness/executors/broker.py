@@ -13,6 +13,7 @@ import contextlib
 import os
 import queue
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -20,9 +21,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from harness import environment
-from harness.executors import is_sticky
+from harness.executors import door, is_sticky
 from harness.executors.parcels import Piece, Sender
-from harness.executors.places import Place, places
+from harness.executors.places import Place, places, waiting
 from harness.executors.reasons import explain, last_line, raised
 from harness.executors.slot import Slot
 
@@ -30,6 +31,7 @@ CLOSE_LIMIT = 8.0  # seconds for Ray to end by itself, it takes about 2
 SLOT_STARTS = 3  # failed starts in a row after which a slot is given up
 Order = tuple[str, int, dict[str, Any], bool]  # a cell's key, attempt, payload, and whether it may have all the memory
 WATCH = 2.0  # seconds between two looks at the nodes of a cluster; Ray itself takes 3 to notice a crash
+PATIENCE = 20.0  # seconds without any slot after which a cluster's free resources are told; a slot takes about 5
 
 
 def broker(descriptor: int) -> None:
@@ -102,7 +104,11 @@ class _Broker:
             "num_cpus": options["cpus"] or environment.cores(), "num_gpus": options["gpus"], "include_dashboard": False,
             "object_store_memory": 100 * 2**20, "_temp_dir": options["home"],
         } if self.local else {}  # fmt: skip
+        if not self.local and (problem := door.refused(options["address"])):
+            self.send("fatal", -1, problem)
+            return
         ray.init(address=options["address"], logging_level="ERROR", log_to_driver=False, **own)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it to all; the driver ends this process
         if not self.local:
             self.sender = Sender(options["context"], ray.put)
         self.actor = ray.remote(Slot)
@@ -112,9 +118,16 @@ class _Broker:
 
     def watch(self, ray: Any) -> None:
         """Nodes come and go: slots are made on new ones, and those of a node that is gone are closed."""
+        patient = time.monotonic() + PATIENCE
+        if door.is_open(address := ray.get_runtime_context().gcs_address):
+            who = "whoever reaches its ports can run code on it (docs/cluster.md)"
+            self.send("note", -1, f"warning: the Ray cluster at {address} asks for no token: {who}")
         while not self.closing.wait(WATCH):
             with contextlib.suppress(Exception):  # the cluster's head may be gone: then every slot says so itself
                 self.look(ray)
+                if not self.working and time.monotonic() > patient:
+                    patient = float("inf")
+                    self.send("note", -1, waiting(ray))
 
     def look(self, ray: Any) -> None:
         """Make the slots of nodes that are new, end those of nodes that are gone."""

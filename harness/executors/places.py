@@ -40,6 +40,14 @@ def places(ray: Any, node: dict[str, Any], graphic: bool, options: dict[str, Any
     return [Place(name, here | {"num_cpus": 1}, memory.Share(cpus, limit))] * cpus
 
 
+def waiting(ray: Any) -> str:
+    """Why no slot is up: for all that can be seen, the cluster is in use or has no workers yet."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    kind = "GPU" if there.get("GPU") else "CPU"
+    what = f"{free.get(kind, 0):g} of the cluster's {there.get(kind, 0):g} {kind}s are free"
+    return f"no worker is up yet, {what}: waiting for other runs to end or for nodes to join"
+
+
 def _fitting(ray: Any, here: dict[str, Any], cores: float, peak_mb: float | None) -> int:
     """How many cells a GPU of a node takes; its memory is asked of nvidia-smi there."""
     if peak_mb is None:

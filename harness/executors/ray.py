@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import UsageError, environment
-from harness.executors import Died, Event, NodeLost, OutOfMemory, event, log_path
+from harness.executors import Died, Event, NodeLost, OutOfMemory, door, event, log_path
 from harness.executors.broker import CLOSE_LIMIT
 from harness.executors.parcels import Marker
 
@@ -215,7 +215,10 @@ class RayExecutor:
 
 def _check_address(address: str) -> None:
     """Ray itself would try a wrong address for minutes, and say little."""
-    if address in ("local", "auto"):
+    if address == "local":
+        return
+    door.check_token()
+    if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if "://" in address or not (host and port.isdigit()):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ class Slot:
             if (socket.gethostname(), folder) != (self.host, code[name][1]) and digest != code[name][0]:
                 problem = f"`{name}` on {where} comes from {folder} and differs from the driver's at {code[name][1]}"
                 return {"problem": f"{problem}: install the same mapbench there, and start where nothing shadows it"}
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it to all, Ray raises SystemExit within the cell
         self.receiver = None if marker is None else marker.receiver()
         self.entry = load(context["entry"])
         gpus = ray.get_gpu_ids()

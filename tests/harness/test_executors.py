@@ -247,7 +247,7 @@ def test_ray_leaves_no_process_and_keeps_its_texts_to_its_log(grid: dict[str, An
 
 
 @slow
-@pytest.mark.parametrize("how", ["ctrl-c", "kill -9"])
+@pytest.mark.parametrize("how", ["ctrl-c", "kill -9", "slurm"])
 def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_process(how: str, tmp_path: Path) -> None:
     """A user's own methods.py and the like lie where the run starts; then it is interrupted, and taken up again."""
     folder, home, out = tmp_path / "cwd", tmp_path / "home", tmp_path / "run"
@@ -273,6 +273,12 @@ def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_proces
             assert complaints == "" and run.returncode == 0
             assert "KeyboardInterrupt" not in (out / "logs" / "ray.log").read_text()  # it is the driver's to hear
             assert (out / "tables" / "cells.parquet").exists()
+        elif how == "slurm":  # a preempted job: SIGTERM to each of its processes, in whatever order
+            for process in family:
+                process.terminate()
+            time.sleep(0.3)
+            run.terminate()
+            assert run.communicate(timeout=60)[0].splitlines()[-1].startswith("interrupted")
         else:
             run.kill()
         _, alive = psutil.wait_procs(family, timeout=20)
@@ -282,7 +288,9 @@ def test_ray_from_a_folder_of_namesakes_interrupted_leaves_records_and_no_proces
         run.kill()
         run.communicate()
     records = Store(out).records()
-    assert len(records) >= 2 and {record["status"] for record in records} == {"ok"}
+    assert len(records) >= 2
+    # what was cut short is run again, and not taken for a failure of the method
+    assert {record["status"] for record in records} <= ({"ok", "lost"} if how == "slurm" else {"ok"})
     assert list(home.rglob("*")) == []
 
 

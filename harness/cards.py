@@ -129,10 +129,9 @@ def find(name: str, known: dict[str, Card], where: str, noun: str = "method") ->
 
 def load(card: Card, params: dict[str, Any]) -> Any:
     """The method itself, ready for setup, without the harness's own params; imports torch."""
-    source = Path(card.file).read_bytes()
-    if hashlib.sha256(source).hexdigest() != card.sha256:
+    if hashlib.sha256(Path(card.file).read_bytes()).hexdigest() != card.sha256:
         raise UsageError(f"{card.file} changed since the run was planned: run the same command again")
-    cls = next(c for c in _classes(card.file) if c.__qualname__ == card.qualname)
+    cls = next(c for c in _classes(card.file, card.sha256) if c.__qualname__ == card.qualname)
     return cls(cls.Params(**{k: v for k, v in params.items() if k not in OURS}))
 
 
@@ -168,7 +167,7 @@ def _read(path: Path) -> list[Card]:
                 return [card_of(c) for c in cached]
         except (OSError, ValueError, TypeError, KeyError):
             continue
-    made = [_card(cls, path, digest) for cls in _classes(str(path))]
+    made = [_card(cls, path, digest) for cls in _classes(str(path), digest)]
     for place in places:
         try:
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -190,15 +189,17 @@ def _house() -> str:
 
 
 @cache
-def _classes(file: str) -> list[Any]:
-    """Method classes defined in this very file. Our own are imported by their package name, a user's by file."""
+def _classes(file: str, digest: str) -> list[Any]:
+    """Method classes defined in this very file. Our own are imported by their package name, a user's by file and its
+    content: in a session that goes on, an edited file is another one."""
     home = Path(importlib.import_module("methods").__file__ or "").parent
     path = Path(file)
     if path.is_relative_to(home):
         name = ".".join(["methods", *path.relative_to(home).with_suffix("").parts])
         module = importlib.import_module(name)
     else:
-        name = f"mapbench_user_{path.stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
+        mark = hashlib.sha256(f"{file} {digest}".encode()).hexdigest()[:8]
+        name = f"mapbench_user_{path.stem}_{mark}"
         spec = importlib.util.spec_from_file_location(name, path)
         if not spec or not spec.loader:
             raise MethodError(f"{file} is no Python file: its name must end in .py")

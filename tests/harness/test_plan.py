@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.grid import read
+from harness.grid import Filters, read
 from harness.plan import Plan, make
 from results.store import Store
 from suites import cache
+from tests.harness.conftest import QUICK
 
 PART = "  - {suite: digits-mini, WATERMARKS pairs: ['uci:print'], methods: [ntl], seeds: [0], attacks: []}\n"
 
@@ -51,3 +52,100 @@ def test_a_cell_scored_on_more_domains_is_new_and_one_with_other_pixels_stale(
     prints["street"] = "redrawn"
     again = planned(tmp_path, "")
     assert [again.stale[cell.key] for cell in again.cells] == [["domains"], ["domains", "parent"]]
+
+
+MINE = """
+from methods.base import Method, Needs
+
+
+class Mine(Method):
+    name = "mine"
+    version = 1
+    needs = Needs(target="none")
+
+    def step(self, batch):
+        return self.model(batch.x_s).square().mean(), {}
+"""
+ASKED = ("sa-map", "sf-map", "mine")
+
+
+def grown(
+    folder: Path, *changes: tuple[str, str], seeds: tuple[str, ...] = (), methods: tuple[str, ...] = ASKED
+) -> Plan:
+    """The plan of the tests' own suite, after changes to its file."""
+    text = Path(QUICK).read_text().replace("grid:\n", 'grid:\n  attacks: ["probe[n=20]"]\n')
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "quick.yaml").write_text(text)
+    filters = Filters(methods=methods, seeds=seeds, extra_methods=(str(folder / "mine.py"),))
+    return make(read(str(folder / "quick.yaml"), filters), Store(folder / "run"), folder, folder)
+
+
+def stale(plan: Plan) -> dict[str, list[str]]:
+    """Label -> the fields that changed, of the stale cells; all others must be done."""
+    assert not plan.by_status["new"], [cell.label for cell in plan.by_status["new"]]
+    return {cell.label: plan.stale[cell.key] for cell in plan.by_status["stale"]}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A run directory in which everything asked for is done."""
+    (tmp_path / "mine.py").write_text(MINE)
+    store = Store(tmp_path / "run")
+    for number, cell in enumerate(grown(tmp_path).cells):
+        store.commit({
+            "schema": 1, "key": cell.key, "attempt": 1, "uuid": f"{number:08x}", "status": "ok", "spec": cell.spec,
+            "cell": cell.meta, "finished": 1.0, "seconds": 1.0, "accuracy": [],
+        })  # fmt: skip
+    assert stale(grown(tmp_path)) == {}
+    return tmp_path
+
+
+def test_a_recipe_that_changed_makes_what_hangs_on_it_stale_and_nothing_else(whole: Path) -> None:
+    protect = stale(grown(whole, ("protect: {optimizer: adam, lr: 5e-4", "protect: {optimizer: adam, lr: 6e-4")))
+    assert {label.split(" ")[0]: fields for label, fields in protect.items() if " on " not in label} == {
+        name: ["recipe"] for name in ASKED
+    }
+    assert {tuple(fields) for label, fields in protect.items() if " on " in label} == {("parent",)}
+    assert not any("on f_s" in label or label.startswith(("f_s", "source-generator")) for label in protect)
+    synth = stale(grown(whole, ("synth: {optimizer: adam, lr: 2e-3", "synth: {optimizer: adam, lr: 3e-3")))
+    assert {label.split(" ")[0]: fields for label, fields in synth.items() if " on " not in label} == {
+        "source-generator": ["recipe"], "sf-map": ["inputs"],
+    }  # fmt: skip
+    assert len(synth) == 2 + 1  # and the attack on sf-map
+    train = grown(
+        whole,
+        (
+            "train: {optimizer: adam, lr: 1e-3, batch: 32, epochs: 2",
+            "train: {optimizer: adam, lr: 1e-3, batch: 32, epochs: 3",
+        ),
+    )
+    assert len(stale(train)) == len(train.cells)
+
+
+def test_a_new_version_of_a_method_makes_its_own_cells_stale(whole: Path) -> None:
+    (whole / "mine.py").write_text(MINE.replace("version = 1", "version = 2"))
+    found = stale(grown(whole))
+    assert {label.split(" convnet")[0]: fields for label, fields in found.items()} == {
+        "mine": ["method_version"], "probe[n=20] on mine": ["method_version", "parent"],
+    }  # fmt: skip
+
+
+def test_a_file_edited_under_the_same_version_is_told_of(whole: Path) -> None:
+    store = Store(whole / "run")
+    (record,) = [r for r in store.records() if r["cell"]["method"] == "mine" and r["cell"]["kind"] == "protect"]
+    store.commit(
+        {**record, "attempt": 2, "uuid": "ffffffff", "finished": 0.5, "environment": {"method_sha256": "0" * 64}}
+    )
+    assert grown(whole).edited == {"mine": 1}
+
+
+def test_what_is_asked_for_beyond_is_new_and_the_rest_stays_done(whole: Path) -> None:
+    before = {cell.key for cell in grown(whole).cells}
+    more = grown(whole, seeds=("0-1",))
+    assert {cell.meta["seed"] for cell in more.by_status["new"]} == {1}
+    assert {cell.key for cell in more.by_status["done"]} == before
+    more = grown(whole, methods=(*ASKED, "constant", "sa-map[lam=0.5]"))
+    assert {cell.meta["variant"] for cell in more.by_status["new"]} == {"constant", "sa-map[lam=0.5]"}
+    assert {cell.key for cell in more.by_status["done"]} == before

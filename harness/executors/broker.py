@@ -52,9 +52,10 @@ class _Broker:
         self.nodes: dict[str, list[int]] = {}  # node -> the numbers of its slots
         self.refused: set[str] = set()  # nodes with other code
         self.working = False  # whether any slot has been up
-        self.queues: list[queue.SimpleQueue[Order | None]] = []
+        self.queues: list[queue.SimpleQueue[tuple[int, Order] | None]] = []
+        self.lives: dict[int, int] = {}  # slot -> how many processes it has had: an order is for one of them
         self.done: dict[int, int] = {}  # slot -> how many of the cells that were handed to it together have ended
-        self.current: dict[int, tuple[str, int, Any, str]] = {}  # slot -> key, attempt, actor, device
+        self.current: dict[int, Any] = {}  # slot -> its actor
         self.entry = options["context"]["entry"]
         self.alive = 0
 
@@ -78,7 +79,7 @@ class _Broker:
     def clean(self, ray: Any) -> None:
         """Have other machines remove what was sent to them."""
         if self.sender is not None:
-            actors = [actor for _, _, actor, _ in self.current.values()]
+            actors = list(self.current.values())
             with contextlib.suppress(Exception):  # one that works or died answers late or never
                 ray.wait([actor.clean.remote() for actor in actors], num_returns=len(actors), timeout=2.0)
 
@@ -161,25 +162,23 @@ class _Broker:
         """Take the driver's orders until it closes, or is gone."""
         with contextlib.suppress(EOFError, OSError):
             while (order := self.connection.recv())[0] != "close":
-                kind, index, key, attempt, *payload = order
+                kind, index, life, *given = order
                 if kind == "submit":
-                    self.queues[index].put((key, attempt, *payload))
+                    self.queues[index].put((life, tuple(given)))
                 else:
-                    self.kill(index, key, attempt)
+                    self.kill(index, life)
         self.closing.set()
         if not self.started:
             self.end()
         time.sleep(CLOSE_LIMIT)
         self.end()
 
-    def kill(self, index: int, key: str, attempt: int) -> None:
+    def kill(self, index: int, life: int) -> None:
+        """End the process of a slot with all that it was given, unless it is another by now."""
         import ray
 
-        current = self.current.get(index)
-        if current and current[:2] == (key, attempt):
-            ray.kill(current[2])
-        elif current:  # it has just ended by itself: the slot is as good as before
-            self.send("up", index, current[3])
+        if index in self.current and self.lives[index] == life:
+            ray.kill(self.current[index])
 
     def send(self, kind: str, index: int, *rest: Any) -> None:
         with self.lock, contextlib.suppress(OSError):
@@ -205,9 +204,11 @@ class _Broker:
                 break
             failed = 0
             self.working = True
+            self.current[index] = actor
+            self.lives[index] = self.lives.get(index, 0) + 1
             device = found["device"] if self.local else f"{found['device']}@{found['node']}-{place.node[:4]}"
-            self.send("up", index, device)
-            if not self.feed(ray, actor, device, index):
+            self.send("up", index, device, self.lives[index])
+            if not self.feed(ray, actor, index):
                 break
         self.alive -= 1
         if self.alive == 0 and not self.closing.is_set() and (self.local or not self.working):
@@ -224,20 +225,12 @@ class _Broker:
             self.refused.add(place.node)
             self.send("note", index, f"{problem}; this node is not used")
 
-    def feed(self, ray: Any, actor: Any, device: str, index: int) -> bool:
+    def feed(self, ray: Any, actor: Any, index: int) -> bool:
         """Run cells on one actor until it is gone; False when its node is, and the slot with it."""
-        waiting = self.queues[index]
-        while True:
-            self.current[index] = ("", 0, actor, device)
-            orders = [waiting.get()]
-            with contextlib.suppress(queue.Empty):  # what has been given to the slot meanwhile goes along
-                while orders[-1] is not None:
-                    orders.append(waiting.get_nowait())
-            if orders[-1] is None:
-                return False
+        while (orders := self.orders(index)) is not None:
             ending = None
             try:
-                ending = self.work(ray, actor, device, index, [order for order in orders if order is not None])
+                ending = self.work(ray, actor, index, orders)
             except ray.exceptions.OutOfMemoryError as error:
                 ending = ("oom", explain(error))
             except ray.exceptions.ActorUnavailableError as error:
@@ -247,18 +240,34 @@ class _Broker:
                 ending = ("node" if lost else "died", explain(error))
             except (ray.exceptions.RayError, OSError, ValueError) as error:
                 # a message that cannot be pickled, for one, or a file that was to be sent and is gone
-                rest = [order for order in orders[self.done[index] :] if order is not None]
+                rest = orders[self.done[index] :]
                 self.send("items", index, [(*order[:2], raised(error)) for order in rest])
             if ending is not None:
                 with contextlib.suppress(Exception):
                     ray.kill(actor)
                 self.send(ending[0], index, ending[1])
                 return True
+        return False
 
-    def work(self, ray: Any, actor: Any, device: str, index: int, orders: list[Order]) -> tuple[str, str] | None:
+    def orders(self, index: int) -> list[Order] | None:
+        """What has been given to a slot, waiting for the first; None when its node is gone. What was meant for a
+        process that died is dropped: the driver has taken it back."""
+        waiting, found = self.queues[index], list[Order]()
+        while not found:
+            given = waiting.get()
+            with contextlib.suppress(queue.Empty):
+                while given is not None:
+                    life, order = given
+                    if life == self.lives[index]:
+                        found.append(order)
+                    given = waiting.get_nowait()
+            if given is None:
+                return None
+        return found
+
+    def work(self, ray: Any, actor: Any, index: int, orders: list[Order]) -> tuple[str, str] | None:
         """Have the actor run cells, one after the other, and tell the driver; returns how its process ended, if so."""
         self.done[index] = 0
-        self.current[index] = (*orders[0][:2], actor, device)
         sent = [(*order, self.parcel(ray, actor, order[2])) for order in orders]
         for reference in actor.work.options(num_returns="streaming").remote(sent):
             items: list[tuple[str, int, dict[str, Any]]] = []
@@ -270,10 +279,7 @@ class _Broker:
                     return "died", error.splitlines()[0]
                 files = message.pop("files", None)
                 items.append((key, attempt, message if files is None else self.keep(message, files)))
-                if message["type"] != "progress":
-                    self.done[index] += 1
-                    following = orders[self.done[index] : self.done[index] + 1]
-                    self.current[index] = (*(following[0][:2] if following else ("", 0)), actor, device)
+                self.done[index] += message["type"] != "progress"
             self.send("items", index, items)
         return None
 

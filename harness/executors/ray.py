@@ -69,6 +69,7 @@ class RayExecutor:
         self._connection: Connection | None = None
         self._up: dict[str, int] = {}  # slot -> its number at the broker
         self._busy: dict[int, deque[tuple[str, str, int]]] = {}  # number -> slot, key, attempt, in their order
+        self._lives: dict[int, int] = {}  # number -> which of the processes that the slot has had is up
         self._seen_up = False
         self._opened = 0.0
         self._log: Path | None = None
@@ -115,7 +116,7 @@ class RayExecutor:
     def submit(self, slot: str, task: Task, attempt: int, alone: bool = False) -> None:
         index = self._up[slot]
         self._busy.setdefault(index, deque()).append((slot, task.key, attempt))
-        self._send(("submit", index, task.key, attempt, task.payload, alone))
+        self._send(("submit", index, self._lives[index], task.key, attempt, task.payload, alone))
 
     def poll(self, timeout: float) -> list[Event]:
         if self._connection is None:
@@ -145,8 +146,9 @@ class RayExecutor:
 
     def kill(self, slot: str) -> None:
         index = self._up.pop(slot, None)
-        if index is not None and (busy := self._busy.pop(index, None)):
-            self._send(("kill", index, *busy[0][1:]))
+        if index is not None:
+            self._busy.pop(index, None)
+            self._send(("kill", index, self._lives[index]))
 
     def close(self) -> None:
         import psutil
@@ -195,6 +197,7 @@ class RayExecutor:
         if kind == "up":
             self._seen_up = True
             self._up[f"{rest[0]}/{index}"] = index
+            self._lives[index] = rest[1]
             return
         if kind == "note":
             self._notes.append(rest[0])

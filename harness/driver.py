@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from harness import environment
+from harness import UsageError, environment
 from harness.executors import Died, Event, Executor, Finished, NodeLost, OutOfMemory, is_disk_full
 from harness.others import Others
 from harness.panel import Lane, Panel, Snapshot
@@ -102,6 +102,9 @@ def drive(
                 summary.stopped = scheduler.stopped
         except KeyboardInterrupt:
             signals.caught = True
+        except UsageError:
+            if not signals.caught:  # Ray that was being started when all were asked to end did so, and nothing is wrong
+                raise
         except (OSError, StoreError) as error:
             if not is_disk_full(error):
                 raise

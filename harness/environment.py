@@ -93,8 +93,10 @@ def code() -> dict[str, tuple[str, str]]:
 
 
 def cores() -> int:
-    """Cores this process may use: its affinity, and the quota of its container."""
+    """Cores this process may use: its affinity, the quota of its container, and what Slurm gave its task, which not
+    every Slurm enforces."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(count, int(os.environ.get("SLURM_CPUS_PER_TASK") or count))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return count if quota == "max" else min(count, max(1, math.ceil(int(quota) / int(period))))

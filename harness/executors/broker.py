@@ -211,7 +211,8 @@ class _Broker:
             if not self.feed(ray, actor, index):
                 break
         self.alive -= 1
-        if self.alive == 0 and not self.closing.is_set() and (self.local or not self.working):
+        here = self.local or (not self.working and place.node in self.alive_nodes(ray))  # else another may join
+        if self.alive == 0 and not self.closing.is_set() and here:
             self.send("fatal", index, f"no worker stays up: {reason}")
 
     def alive_nodes(self, ray: Any) -> set[str]:

@@ -136,7 +136,9 @@ class RayExecutor:
             self._opened = time.monotonic()
         elif time.monotonic() - self._opened > START_LIMIT:
             what = "none is left" if self._seen_up else "none came up"
-            raise UsageError(f"no Ray worker for {START_LIMIT:g} s, {what} (see {self._log}): use --executor inline")
+            local = self._options["address"] == "local"
+            how = "use --executor inline" if local else "the same command goes on when the cluster has room"
+            raise UsageError(f"no Ray worker for {START_LIMIT:g} s, {what} (see {self._log}): {how}")
         return happened
 
     def notes(self) -> list[str]:

@@ -30,6 +30,8 @@ def explain(error: BaseException) -> str:
         return "the process ended with exit code " + text.rpartition("exit code ")[2].split()[0].rstrip(".")
     if "connection error code 2" in text:
         return "the process died: a crash (segmentation fault), os._exit, kill -9 or the kernel's out-of-memory killer"
+    if "node has died" in text:
+        return "its node has died"
     if "temporarily unavailable" in text:
         return "its worker does not answer: the machine it is on, or the network, went away"
     text = text.rpartition("Worker exit detail: ")[2] or text

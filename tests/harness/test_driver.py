@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness import environment
+from harness import UsageError, environment
 from harness.driver import Summary, drive
 from harness.executors import Died, Event, Finished, Raised
 from harness.executors.inline import InlineExecutor
@@ -233,6 +233,25 @@ def test_a_cell_whose_record_is_there_does_not_run_again_though_its_process_died
     summary = drive([toywork.task("x")], Scripted(fate), store, {"out": str(tmp_path)})
     assert summary.counts == {"ok": 1}
     assert statuses(tmp_path) == {"x": [(1, "ok")]}
+
+
+@pytest.mark.parametrize("caught", [True, False])
+def test_ray_that_ends_because_all_were_asked_to_is_no_fault(tmp_path: Path, caught: bool) -> None:
+    """SIGTERM to every process of a run, as Slurm sends it, may find Ray before it is up."""
+
+    class Ended(Scripted):
+        def poll(self, timeout: float) -> list[Event]:
+            if caught:
+                os.kill(os.getpid(), signal.SIGTERM)
+            raise UsageError("Ray ended unexpectedly")
+
+    executor = Ended(lambda *_: None)
+    if caught:
+        assert drive([toywork.task("x")], executor, Store(tmp_path), {"out": str(tmp_path)}).interrupted
+    else:
+        with pytest.raises(UsageError, match="ended unexpectedly"):
+            drive([toywork.task("x")], executor, Store(tmp_path), {"out": str(tmp_path)})
+    assert executor.closed == 1
 
 
 def test_the_executor_is_closed_whatever_happens(tmp_path: Path) -> None:

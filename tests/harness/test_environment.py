@@ -99,3 +99,13 @@ def test_doctor_names_what_is_wrong_and_what_to_do(tmp_path: Path, monkeypatch: 
 
 def test_cores_respect_the_affinity() -> None:
     assert 1 <= environment.cores() <= len(os.sched_getaffinity(0))
+
+
+def test_slurms_number_counts_where_slurm_binds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(Path, "read_text", lambda *_: "max 100000")
+    assert environment.cores() == 64
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert environment.cores() == 3
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "128")
+    assert environment.cores() == 64

@@ -53,7 +53,7 @@ def test_there_are_commands_for_each_way() -> None:
 def test_options_named_in_the_text_are_mapbench_s_rays_or_slurms() -> None:
     ours = {opt for verb in cli.commands.values() for param in verb.params for opt in param.opts}
     named = set(re.findall(r"`(--[a-z-]+)", re.sub(r"```.*?```", "", PAGE, flags=re.S)))
-    others = {"--num-cpus", "--num-gpus", "--exclusive", "--methods"}
+    others = {"--num-cpus", "--num-gpus", "--exclusive", "--methods", "--cpus-per-task"}
     assert named - others <= ours
     assert named & ours >= {"--address", "--shard", "--timeout"}
 
@@ -67,7 +67,7 @@ def test_options_named_in_the_text_are_mapbench_s_rays_or_slurms() -> None:
         ("no worker is up yet, ", "places.py"),
         ("asks for no token: ", "broker.py"),
         ("; this node is not used", "broker.py"),
-        ("its worker does not answer: the machine it is on, or the", "broker.py"),
+        ("its worker does not answer: the machine it is on, or the", "reasons.py"),
         ("no Ray cluster answers at ", "ray.py"),
         ("give HOST:PORT as `ray start` printed it, auto or local", "ray.py"),
         ("and differs from the driver's at ", "slot.py"),

@@ -170,6 +170,9 @@ def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel
     """Give each attempt that ended its record and its line."""
     for row in scheduler.drain():
         record = row.record
+        if row.disk_full or (record is None and "[Errno 28]" in (row.error or "")):  # no cell's failure: no record
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise StoreError(f"cannot write to {store.out}: {full.strerror}") from full
         if record is None:
             record = _record(row)
             if row.status != "skipped":
@@ -180,8 +183,6 @@ def _write(scheduler: Scheduler, store: RunStore, context: dict[str, Any], panel
         panel.ended(row.task.label, row.status, seconds, error=row.error, log=record.get("log"), final=row.final)
         if row.final and row.status != "ok":
             summary.failed.append(Failure(row.task.label, row.status, row.error, record.get("log")))
-        if row.disk_full or "[Errno 28]" in (row.error or ""):  # the worker could not write: nobody else can
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(context.get("out", "")))
 
 
 def _record(row: Row) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class Receiver:
         for piece, _ in parcel:
             if piece.root == "source_model" and "source_model" not in there:
                 context["source_model"] = str(self._at(piece))
-        payload = json.loads(json.dumps(payload))
+        payload = json.loads(json.dumps(dict(payload)))
         for card in (payload["method"], *payload["synthesisers"]):
             path = Path(card["file"])
             if path.is_relative_to(self.root):  # one of ours: this machine's copy, which is equal

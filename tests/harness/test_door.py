@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from harness import UsageError, environment
-from harness.executors.broker import _reason
 from harness.executors.ray import RayExecutor
+from harness.executors.reasons import explain
 from tests.harness.test_executors import slow
 
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "RAY_ADDRESS")
@@ -57,12 +57,12 @@ def test_the_token_in_its_default_place_is_used_for_a_cluster(tmp_path: Path) ->
     assert environment.ray_variables(NOBODY)["RAY_AUTH_MODE"] == "token"  # Ray by itself would leave it unused
 
 
-def test_a_worker_that_went_away_is_one_short_reason() -> None:
+def test_a_worker_that_went_away_is_one_shortexplain() -> None:
     said = RuntimeError(
         "The actor e8f1 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed "
         "rpc_code: 14. The task may or may not have been executed on the actor."
     )
-    assert _reason(said) == "its worker does not answer: the machine it is on, or the network, went away"
+    assert explain(said) == "its worker does not answer: the machine it is on, or the network, went away"
 
 
 # -- Ray

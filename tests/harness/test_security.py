@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness import environment
+from harness.executors import door
 from harness.executors.ray import RayExecutor
 from tests.harness import toywork
 
@@ -75,23 +76,15 @@ def test_a_port_that_others_can_reach_takes_no_orders_without_the_token(
         tokens = {p.environ().get("RAY_AUTH_TOKEN", "") for p in ours if p.environ().get("RAY_AUTH_MODE") == "token"}
         assert len(tokens) == 1 and len(tokens.pop()) == 64
         (gcs,) = [p for p in family if "gcs_server" in p.name()]
-        port = next(a.partition("=")[2] for a in gcs.cmdline() if a.startswith("--gcs_server_port="))
-        port = port if port != "0" else str(next(c.laddr.port for c in _listening(gcs)))
-        code = (
-            "import ray\n"
-            f"ray.init(address='127.0.0.1:{port}', logging_level='ERROR', log_to_driver=False)\n"
-            "print('let in', ray.get(ray.remote(lambda: 42).remote()))\n"
-        )
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path)}
-        for stranger in (clean, clean | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
-            try:
-                done = subprocess.run(
-                    [sys.executable, "-c", code], env=stranger, capture_output=True, text=True, timeout=60, check=False
-                )
-                said, ended = done.stdout + done.stderr, done.returncode
-            except subprocess.TimeoutExpired as late:
-                said, ended = str(late.stdout), 1
-            assert "let in" not in said and ended != 0, said[-500:]
+        address = f"127.0.0.1:{next(c.laddr.port for c in _listening(gcs))}"
+        known = executor._process and psutil.Process(executor._process.pid).environ()["RAY_AUTH_TOKEN"]
+        for token, let_in in ((None, False), ("0" * 64, False), (known, True)):
+            clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path)}
+            more = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
+            asked = [sys.executable, "-c", door.ASK, address]
+            done = subprocess.run(asked, env=clean | more, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode == 0) == let_in, done.stderr[-500:]
+            assert let_in or "uthentic" in done.stderr, done.stderr[-500:]  # and for no other reason
     finally:
         executor.close()
 

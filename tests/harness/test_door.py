@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +59,7 @@ def test_the_token_in_its_default_place_is_used_for_a_cluster(tmp_path: Path) ->
     assert environment.ray_variables(NOBODY)["RAY_AUTH_MODE"] == "token"  # Ray by itself would leave it unused
 
 
-def test_a_worker_that_went_away_is_one_shortexplain() -> None:
+def test_a_worker_that_went_away_is_one_short_reason() -> None:
     said = RuntimeError(
         "The actor e8f1 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed "
         "rpc_code: 14. The task may or may not have been executed on the actor."
@@ -68,8 +70,9 @@ def test_a_worker_that_went_away_is_one_shortexplain() -> None:
 # -- Ray
 
 
-def head(folder: Path, **variables: str) -> Iterator[str]:
-    """A head without workers on this machine; its address."""
+def head(**variables: str) -> Iterator[str]:
+    """A head without workers on this machine; its address. Its sockets' paths must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="mbd-", dir="/tmp"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,26 +82,27 @@ def head(folder: Path, **variables: str) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
         try:
-            for _ in range(120):
-                if "Ray runtime started" in (folder / "log").read_text():
-                    break
-                time.sleep(0.5)
+            limit = time.monotonic() + 90
+            while "Ray runtime started" not in (said := (folder / "log").read_text()):
+                assert process.poll() is None and time.monotonic() < limit, said
+                time.sleep(0.2)
             yield f"127.0.0.1:{port}"
         finally:
             family = [*psutil.Process(process.pid).children(recursive=True), process]
             for member in family:
                 member.kill()
             process.wait(10)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from head(Path(tmp_path_factory.mktemp("g")), RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
+def guarded() -> Iterator[str]:
+    yield from head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
 
 
 @pytest.fixture(scope="module")
-def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from head(Path(tmp_path_factory.mktemp("u")), RAY_AUTH_MODE="disabled")
+def unguarded() -> Iterator[str]:
+    yield from head(RAY_AUTH_MODE="disabled")
 
 
 def ask(function: str, address: str, token: str = "") -> str:

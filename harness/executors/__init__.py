@@ -50,7 +50,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The work ended with its own record (of any status), which it has committed."""
+    """The work ended with its own record (of any status), which it has committed: of it, status, error and log."""
 
     record: dict[str, Any]
 

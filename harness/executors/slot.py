@@ -18,6 +18,7 @@ from harness.executors import load, log_path, memory, messages
 from harness.executors.parcels import Marker, Piece
 
 Sent = tuple[str, int, dict[str, Any], bool, list[tuple[Piece, Any]]]  # the broker's order, and what it reads
+HEARD = ("status", "error", "log")  # of a record, by the driver
 TOGETHER = 0.05  # seconds that the messages of short cells are kept to be sent together
 Code = dict[str, tuple[str, str]]  # package -> its hash, and where it is
 
@@ -81,9 +82,12 @@ class Slot:
                 faulthandler.enable(stack.enter_context(path.open("a")))
                 stack.callback(faulthandler.disable)
             for message in messages(self.entry, context, payload, attempt):
-                if message["type"] == "record" and self.receiver is not None and not self.receiver.shared:
-                    message["files"] = self.receiver.made(message["record"])
-                yield message
+                if message["type"] != "record":
+                    yield message
+                elif self.receiver is not None and not self.receiver.shared:
+                    yield {**message, "files": self.receiver.made(message["record"])}
+                else:  # it is on disk: of its ten kilobytes the driver asks for these
+                    yield {"type": "record", "record": {name: message["record"].get(name) for name in HEARD}}
 
     def clean(self) -> None:
         """Remove what was sent here."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from results import tables
 from tests.harness import runs
 from tests.harness.conftest import QUICK
@@ -37,6 +39,7 @@ def same(one: Path, other: Path) -> None:
 
 
 @slow
+@pytest.mark.soak  # test_kills has the same grid twice as well, the second time in pieces
 def test_the_same_grid_twice_gives_the_same_counts(tmp_path: Path, data: Path, undisturbed: Path) -> None:
     same(undisturbed, again(tmp_path, data))
 

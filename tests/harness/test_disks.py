@@ -158,7 +158,7 @@ def test_a_disk_that_is_full_is_said_before_anything_is_trained(mapbench: Mapben
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "fit"), [("700k", 0), ("1100k", 1), pytest.param("1700k", 2, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("size", "fit"), [("700k", 0), pytest.param("1100k", 1, marks=pytest.mark.soak), ("1700k", 2)])
 def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(
     mapbench: Mapbench, disk: Disk, out: Path, size: str, fit: int
 ) -> None:

@@ -36,22 +36,21 @@ class Others:
     def __init__(self, scheduler: Scheduler, store: SharedStore, panel: Panel) -> None:
         self.scheduler, self.store, self.panel = scheduler, store, panel
         self._known: set[tuple[str, int]] = set()  # drivers that the user was told of
-        self._shared = False
         self._looked = self._told = float("-inf")
 
     def look(self) -> None:
         """Take over what other drivers settled, and leave to them what they run."""
         now = time.monotonic()
-        if now - self._looked < (SHARED_BEAT if self._shared else BEAT):
+        if now - self._looked < (SHARED_BEAT if self.scheduler.shared else BEAT):
             return
         if self._looked == float("-inf"):
             self._tell(0.0)  # first of all be seen: two may be started together
         self._looked = now
         drivers = self.store.other_drivers()
-        if drivers or self._shared:  # and once more when they are gone
+        if drivers or self.scheduler.shared:  # and once more when they are gone
             running = [cell["key"] for driver in drivers for cell in driver["running"]]
             self.scheduler.elsewhere(self.store.news(), running)
-        self._shared = self.scheduler.shared = bool(drivers)
+        self.scheduler.shared = bool(drivers)
         for driver in drivers:
             name = str(driver["host"]), int(driver["pid"])
             if name not in self._known:
@@ -63,7 +62,7 @@ class Others:
 
     def claim(self, started: list[Assignment]) -> list[Assignment]:
         """Say what is about to start; returns what may. Where another driver said the same, the earlier one has it."""
-        if not self._shared:
+        if not self.scheduler.shared:
             self._tell(BEAT)
             return started
         self._tell(0.0 if started else BEAT)

@@ -1,25 +1,29 @@
-"""Pixels of a suite as uint8 on disk: built once in seconds, verified, memory-mapped, and named by a fingerprint.
+"""Pixels of a domain as uint8 on disk: built once, verified, memory-mapped, and named by a fingerprint.
 
-    <data>/<suite>/<domain>-32px-v1-split0/{train,attacker,val,test}.{images,labels}.npy, manifest.json
+    <data>/prepared/<domain>-64px-v1-ntlbench-split0/{train,attacker,val,test}.{images,labels}.npy
+                                                     items.jsonl  manifest.json  stamps.json
 
-The manifest lists every image (id, label, part, sha256, where it came from). The fingerprint, which enters the keys of
-all cells, is a sha256 over pixels, labels and parts. Processes may race: each builds in a folder of its own and the
-first rename wins, so a reader never sees half a cache.
+items.jsonl lists every image (id, label, part, sha256, where it came from); its own sha256 stands in the manifest. The
+fingerprint, which enters the keys of all cells, is a sha256 over pixels, labels and parts. Processes may race: one builds,
+and the folder gets its name when all is there, so a reader never sees half a cache. Suites share what they have in
+common.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suites import domains, splits
+from suites import prepare, splits
+from suites.domains import _folder
+from suites.domains._raw import MissingData
 from suites.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
 
     from suites.schema import Suite
 
-SCHEMA = 1
+SCHEMA = 2
+HOME = "prepared"  # below the data folder: what publishers distribute lies beside it, as they name it
+READ = 2**24  # bytes at once, where a file is only summed
 _verified: dict[Path, tuple[int, int, str]] = {}  # array file -> size, mtime, sha256 of its content
 
 
@@ -40,19 +46,48 @@ class Part:
 
 
 def fingerprints(
-    suite: Suite, data: Path, split_seed: int | None = None, say: Callable[[str], None] = lambda line: None
+    suite: Suite,
+    data: Path,
+    split_seed: int | None = None,
+    watch: prepare.Watch | None = None,
+    jobs: int | None = None,
 ) -> dict[str, str]:
-    """sha256 of every domain of the suite over pixels, labels and parts; builds what is missing.
+    """sha256 of every domain of the suite over pixels, labels and parts; builds what is missing, in `jobs` threads.
 
-    `say` gets one line per domain that has to be built. SuiteError for a damaged cache, or for a folder that cannot
-    be written."""
-    found = {}
+    `watch` is told how far the building is. MissingData says for every data set that is not there what is expected
+    where; SuiteError for a damaged cache, or for a folder that cannot be written."""
+    found, missing, classes = {}, [], {}
     for domain in suite.domains:
-        held = manifest(suite, data, split_seed, domain, say)
-        for part in splits.PARTS:
-            _load(folder(suite, data, split_seed, domain), held, part)
+        try:
+            held = manifest(suite, data, split_seed, domain, watch, jobs)
+        except MissingData as error:
+            missing.append(str(error))
+            continue
+        at = folder(suite, data, split_seed, domain)
+        if not _stamped(at, held):
+            for part in splits.PARTS:
+                _load(at, held, part)
+            _stamp(at, held)
         found[domain] = str(held["fingerprint"])
+        if suite.domain(domain).folder:
+            classes[domain] = held["classes"]
+    if missing:
+        raise MissingData("\n".join(dict.fromkeys(missing)))
+    _same_classes(suite, classes)
     return found
+
+
+def _same_classes(suite: Suite, classes: dict[str, list[str]]) -> None:
+    """SuiteError where two folders of a user's own do not have the same classes."""
+    for domain, names in classes.items():
+        one = next(iter(classes))
+        if names != classes[one]:
+            odd = sorted(set(names) ^ set(classes[one]))[0]
+            where = domain if odd in names else one
+            raise SuiteError(
+                f"suite {suite.suite}: {one} and {domain} do not have the same classes: only {where} has {odd!r}; "
+                "the folders of a suite need the same names in them"
+            )
 
 
 def read(suite: Suite, data: Path, split_seed: int | None, domain: str, part: str) -> Part:
@@ -64,20 +99,40 @@ def read(suite: Suite, data: Path, split_seed: int | None, domain: str, part: st
     return _load(folder(suite, data, split_seed, domain), manifest(suite, data, split_seed, domain), part)
 
 
+def items(suite: Suite, data: Path, split_seed: int | None, domain: str) -> Iterator[dict[str, Any]]:
+    """The images of a domain, in the order of the arrays, part by part: `id`, `label`, `part`, `sha256`, `origin`.
+
+    SuiteError where the list is not what was built."""
+    held = manifest(suite, data, split_seed, domain)
+    path = folder(suite, data, split_seed, domain) / "items.jsonl"
+    if not path.is_file() or _sum_file(path) != held["items_sha256"]:
+        raise _damaged(path)
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
 def folder(suite: Suite, data: Path, split_seed: int | None, domain: str) -> Path:
     """Where a domain's cache lies; `split_seed` None means the suite's own."""
-    seed = suite.split_seed if split_seed is None else split_seed
-    return data / suite.suite / f"{domain}-{suite.image_size}px-v{domains.find(domain).version}-split{seed}"
+    held, seed = suite.domain(domain), suite.split_seed if split_seed is None else split_seed
+    rule = f"-{suite.split}" if held.raw else ""  # an embedded domain has its own
+    own = f"-{hashlib.sha256(held.folder.encode()).hexdigest()[:8]}" if held.folder else ""
+    return data / HOME / f"{domain}-{suite.image_size}px-v{held.version}{rule}-split{seed}{own}"
 
 
 def manifest(
-    suite: Suite, data: Path, split_seed: int | None, domain: str, say: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
-    """The manifest of a domain, built when missing: fingerprint, `parts` (count and hashes) and `items`."""
+    suite: Suite, data: Path, split_seed: int | None, domain: str, watch: prepare.Watch | None = None,
+    jobs: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The manifest of a domain, built when missing: fingerprint, `parts` (count and hashes), and of the list of images
+    `items_sha256`, with pixels, and `split_sha256`, of ids, labels and parts alone."""
     at = folder(suite, data, split_seed, domain)
     if not at.is_dir():
-        say(f"building {domain} ({suite.image_size} px) in {at}")
-        _build(suite, data, suite.split_seed if split_seed is None else split_seed, domain, at)
+        _build(suite, data, suite.split_seed if split_seed is None else split_seed, domain, at, watch, jobs)
+    return _manifest(at)
+
+
+def _manifest(at: Path) -> dict[str, Any]:
     path = at / "manifest.json"
     try:
         stat = path.stat()
@@ -86,60 +141,64 @@ def manifest(
         raise _damaged(path) from None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _parse(path: Path, size: int, mtime: int) -> dict[str, Any]:
     held: dict[str, Any] = json.loads(path.read_bytes())
-    if held["fingerprint"] != _fingerprint(held["parts"]) or held["items_sha256"] != _sha(held["items"]):
+    if held.pop("sha256") != _sha(held) or held["schema"] != SCHEMA:
         raise ValueError
     return held
 
 
-def _build(suite: Suite, data: Path, split_seed: int, name: str, at: Path) -> None:
-    domain = domains.find(name)
-    if len(domain.classes) != suite.classes:
-        raise SuiteError(f"suite {suite.suite} has {suite.classes} classes, its domain {name} {len(domain.classes)}")
-    parts = domain.build(suite.image_size, split_seed, data)
-    splits.check(name, parts, domain.alone, domain.halves)
-    ready = at.parent / f".{at.name}.{uuid.uuid4().hex}"
-    try:
-        ready.mkdir(parents=True)
-        _write(ready, parts, suite, split_seed, domain)
-        try:
-            ready.rename(at)
-        except OSError:
-            if not at.is_dir():  # otherwise another process was first, with the same pixels
-                raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise SuiteError(f"{at}: cannot write the image cache ({reason}); choose another folder with --data") from None
-    finally:
-        shutil.rmtree(ready, ignore_errors=True)
+def renew(suite: Suite, data: Path, split_seed: int | None) -> list[str]:
+    """Remove what was built from folders of a user's own that have changed since; the names of these domains.
+
+    Whoever reads the old pixels at this moment keeps them; a cell that starts on them says that they are gone."""
+    changed = []
+    for name in suite.domains:
+        at, domain = folder(suite, data, split_seed, name), suite.domain(name)
+        if not domain.folder or not at.is_dir() or not (data / Path(domain.folder).expanduser()).is_dir():
+            continue  # without the folder itself, what was built from it still stands
+        if _manifest(at).get("folder") != _folder.state(data, domain):
+            shutil.rmtree(at)
+            changed.append(name)
+    return changed
 
 
-def _write(at: Path, parts: domains.Parts, suite: Suite, split_seed: int, domain: domains.Domain) -> None:
+def _build(
+    suite: Suite, data: Path, split_seed: int, name: str, at: Path, watch: prepare.Watch | None, jobs: int | None
+) -> None:
     import numpy as np
 
-    sums, items = {}, []
-    for part in splits.PARTS:
-        held = sorted(parts[part], key=lambda item: item.id)  # the order a folder was listed in must not count
-        images = np.stack([item.image for item in held])
-        labels = np.array([item.label for item in held], dtype="<i8")
-        shape = (3, suite.image_size, suite.image_size)
-        if images.dtype != np.uint8 or images.shape[1:] != shape or not set(labels) <= set(range(suite.classes)):
-            raise SuiteError(f"{domain.name}: its build() must give uint8 images {shape}, labels below {suite.classes}")
-        for kind, array in (("images", images), ("labels", labels)):
-            np.save(at / f"{part}.{kind}.npy", array)
-        sums[part] = {"count": len(held), "images": _sum(images), "labels": _sum(labels)}
-        items += [
-            {"id": i.id, "label": i.label, "part": part, "sha256": _sum(i.image), "origin": dict(i.origin)}
-            for i in held
-        ]
-    said = {
-        "schema": SCHEMA, "domain": domain.name, "version": domain.version, "classes": list(domain.classes),
-        "image_size": suite.image_size, "split_seed": split_seed, "fingerprint": _fingerprint(sums), "parts": sums,
-        "items_sha256": _sha(items), "items": items,
-    }  # fmt: skip
-    (at / "manifest.json").write_text(json.dumps(said, separators=(",", ":")))
+    domain = suite.domain(name)
+    job = prepare.job(domain, suite.image_size, suite.split, split_seed, data)
+    if len(job.classes) != suite.classes:
+        raise SuiteError(f"suite {suite.suite} has {suite.classes} classes, its domain {name} {len(job.classes)}")
+    before = _folder.state(data, domain) if domain.folder else None
+
+    def told(done: int) -> None:
+        if watch:
+            watch(name, done, job.total)
+
+    def finish(ready: Path) -> None:
+        sums = {
+            part: {
+                "count": len(job.parts[part]),
+                "images": _sum(np.load(ready / f"{part}.images.npy", mmap_mode="r")),
+                "labels": _sum(np.load(ready / f"{part}.labels.npy")),
+            }
+            for part in splits.PARTS
+        }
+        told = [(job.images.ids[i], int(job.images.labels[i]), part) for part, rows in job.parts.items() for i in rows]
+        said = {
+            "schema": SCHEMA, "domain": domain.name, "version": domain.version, "classes": list(job.classes),
+            "image_size": suite.image_size, "split": suite.split if domain.raw else None, "split_seed": split_seed,
+            "fingerprint": _fingerprint(sums), "parts": sums, "split_sha256": _sha(sorted(told)),
+            "items_sha256": _sum_file(ready / "items.jsonl"), "folder": before,
+        }  # fmt: skip
+        (ready / "manifest.json").write_text(json.dumps({**said, "sha256": _sha(said)}, indent=1))
+        _stamp(ready, said)
+
+    prepare.build(at, job, suite.image_size, finish, told, jobs or len(os.sched_getaffinity(0)))
 
 
 def _load(at: Path, held: dict[str, Any], part: str) -> Part:
@@ -162,14 +221,62 @@ def _load(at: Path, held: dict[str, Any], part: str) -> Part:
     return Part(arrays[0], np.array(arrays[1], dtype=np.int64))
 
 
+def _arrays(at: Path) -> list[Path]:
+    return [at / f"{part}.{kind}.npy" for part in splits.PARTS for kind in ("images", "labels")]
+
+
+def _stamp(at: Path, held: dict[str, Any]) -> None:
+    """Note the state in which the files had the content that the manifest says. Best effort: the folder may be
+    read-only."""
+    told = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in _arrays(at)}
+    try:
+        temporary = at / f".stamps.{os.getpid()}"
+        temporary.write_text(json.dumps({"fingerprint": held["fingerprint"], "files": told}))
+        temporary.rename(at / "stamps.json")
+    except OSError:
+        return
+
+
+def _stamped(at: Path, held: dict[str, Any]) -> bool:
+    """Whether the files are in that state still: then a plan need not read tens of gigabytes. A cell that trains on a
+    part reads it anyway, and so verifies it (`read`)."""
+    try:
+        told = json.loads((at / "stamps.json").read_bytes())
+        states = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in _arrays(at)}
+        return bool(told["fingerprint"] == held["fingerprint"] and told["files"] == states)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def verify(suite: Suite, data: Path, split_seed: int | None, domain: str) -> None:
+    """Read every byte of a domain's cache. SuiteError where it is not what was built."""
+    at, held = folder(suite, data, split_seed, domain), manifest(suite, data, split_seed, domain)
+    for path in _arrays(at):
+        _verified.pop(path, None)
+    for part in splits.PARTS:
+        _load(at, held, part)
+    for _ in items(suite, data, split_seed, domain):
+        break
+    _stamp(at, held)
+
+
 def _damaged(path: Path) -> SuiteError:
     return SuiteError(f"{path}: missing or damaged, not what was built; delete the folder {path.parent} and run again")
 
 
 def _sum(array: np.ndarray) -> str:
+    """sha256 of the content, some images at a time: a part may be larger than the memory."""
     import numpy as np
 
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+    digest, step = hashlib.sha256(), max(1, READ // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        digest.update(np.ascontiguousarray(array[start : start + step]).data)
+    return digest.hexdigest()
+
+
+def _sum_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha(value: Any) -> str:

@@ -62,7 +62,8 @@ def _pair(text: str, among: Sequence[str], suite: str) -> Pair:
 def _hint(domain: str, among: Sequence[str]) -> str:
     if domains.is_watermarked(domain):
         plain, value = domains.parse(domain)
-        domains.find(plain)
+        if plain not in among:
+            domains.find(plain)
         return f"add `watermarks: [{value}]` to the grid's part"
     close = get_close_matches(domain, among, 1)
     return f"did you mean {close[0]!r}?" if close else f"it has {', '.join(among)}"

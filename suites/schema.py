@@ -19,11 +19,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suites import backbones, domains, pairs
+from suites.domains import Domain
 from suites.errors import SuiteError
 
 Loc = tuple[str | int, ...]
 Scalar = bool | int | float | str | None
 FOLDER = Path(__file__).parent
+FOLDER_PREFIX = "folder:"
 
 
 class MisplacedError(ValueError):
@@ -83,7 +85,9 @@ class Suite(Strict):
     version: int = Field(ge=1)
     classes: int = Field(ge=2)
     image_size: int = Field(ge=8, description="pixels, height and width")
-    domains: list[str] = Field(min_length=2)
+    domains: list[str] = Field(min_length=2, description="names, folder:PATH, or {name: folder:PATH}")
+    folders: dict[str, str] = Field({}, description="where a user's own domains lie: filled in from `domains`")
+    split: Literal["ntlbench", "legacy5k"] = Field("ntlbench", description="sizes of the parts, suites/splits.py")
     split_seed: int = Field(0, ge=0, description="which of the possible splits")
     eligible: list[str] = Field([], description="pairs with (A_t - 1/K)/(1 - 1/K) >= 1/3 on f_s's val accuracy, frozen")
     twins: list[str] = Field([], description="pairs whose images are two renderings of the same originals")
@@ -93,11 +97,31 @@ class Suite(Strict):
     synthesis: dict[str, dict[str, Scalar]] = Field({}, description="params of synthesisers, where not their defaults")
     grid: Grid
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_folders(cls, given: Any) -> Any:
+        """`folder:PATH` among the domains, as the name of a domain and where it lies."""
+        if not isinstance(given, dict) or not isinstance(given.get("domains"), list):
+            return given
+        names, folders = [], dict(given.get("folders") or {})
+        for i, entry in enumerate(given["domains"]):
+            name, path = _named(entry, ("domains", i))
+            if path is not None:
+                if folders.get(name, path) != path:
+                    raise MisplacedError(("domains", i), f"two folders are called {name!r}: write {{a-name: {entry}}}")
+                folders[name] = path
+            names.append(name)
+        return {**given, "domains": names, "folders": folders}
+
     @model_validator(mode="after")
     def _names_agree(self) -> Suite:
+        for name in self.folders:
+            if name in domains.known():
+                i = self.domains.index(name) if name in self.domains else 0
+                raise MisplacedError(("domains", i), f"{name!r} is a domain of mapbench: give your folder another name")
         for i, name in enumerate(self.domains):
             try:
-                domains.find(name)
+                self.domain(name)
             except SuiteError as error:
                 raise MisplacedError(("domains", i), str(error)) from None
             if name in self.domains[:i]:
@@ -126,11 +150,31 @@ class Suite(Strict):
                 raise MisplacedError(("grid", "backbones", i), f"backbone {name!r} is not among the suite's backbones")
         return self
 
+    def domain(self, name: str) -> Domain:
+        """A domain by its name: one of ours, or a folder of the user's own."""
+        return domains.find(name, self.folders)
+
     def _pairs(self, loc: Loc, text: str) -> list[pairs.Pair]:
         try:
             return pairs.read(text, self.domains, "the suite")
         except SuiteError as error:
             raise MisplacedError(loc, str(error)) from None
+
+
+def _named(entry: Any, loc: Loc) -> tuple[Any, str | None]:
+    """An entry of `domains` as (name, path of the user's folder or None)."""
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, entry),) = entry.items()
+        if not isinstance(entry, str) or not entry.startswith(FOLDER_PREFIX):
+            raise MisplacedError(loc, f"domain {name!r} must be `{name}: folder:PATH`, not {entry!r}")
+    elif isinstance(entry, str) and entry.startswith(FOLDER_PREFIX):
+        name = Path(entry.removeprefix(FOLDER_PREFIX)).name.lower()
+    else:
+        return entry, None
+    path = entry.removeprefix(FOLDER_PREFIX)
+    if not path.strip() or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(name)):
+        raise MisplacedError(loc, f"cannot name the domain of {entry!r}: write {{a-name: folder:PATH}}, a-z 0-9 . _ -")
+    return name, path
 
 
 def builtin() -> list[str]:

@@ -1,10 +1,10 @@
 """The networks a suite can name: torchvision's own names, plus `convnet` for the embedded suite.
 
-    mapbench list backbones
+mapbench list backbones
 
-    card.py                      what is known of a net without torch; what a net names for methods
-    convnet, vgg, resnet, ...    one file, one family: its head, its taps and where they come from, its cost
-    weights.py                   `init: imagenet`, the publisher's weights from a file
+card.py                      what is known of a net without torch; what a net names for methods
+convnet, vgg, resnet, ...    one file, one family: its head, its taps and where they come from, its cost
+weights.py                   `init: imagenet`, the publisher's weights from a file
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,19 @@ def patched(image: np.ndarray, value: int) -> np.ndarray:
 
 def watermarked(domain: Domain, value: int) -> Domain:
     """The domain with the patch on every image: the same images, labels, ids and parts."""
+    from suites.domains._raw import patched as changed
+
+    make = domain.build
 
     def build(size: int, split_seed: int, data: Path) -> Parts:
-        parts = domain.build(size, split_seed, data)
+        assert make is not None
+        parts = make(size, split_seed, data)
         return {part: [replace(i, image=patched(i.image, value)) for i in items] for part, items in parts.items()}
 
-    about = f"{domain.about}, with a watermark of {value}"
-    return replace(domain, name=f"{domain.name}{MARK}wm{value}", about=about, build=build)
+    return replace(
+        domain,
+        name=f"{domain.name}{MARK}wm{value}",
+        about=f"{domain.about}, with a watermark of {value}",
+        build=build if make else None,
+        raw=domain.raw and changed(domain.raw, partial(patched, value=value)),
+    )

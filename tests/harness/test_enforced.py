@@ -48,7 +48,7 @@ class Watch:
         self.tasks = {t.key: t for t in plan.make(asked, Store(out), data, out).tasks()}
         self.manifest: dict[str, tuple[str, str, int]] = {}  # sha256 of an image -> its domain, part, label
         for domain in SUITE.domains:
-            for item in cache.manifest(SUITE, data, None, domain)["items"]:
+            for item in cache.items(SUITE, data, None, domain):
                 assert item["sha256"] not in self.manifest, f"{item['id']} is there twice: no look-up could tell"
                 self.manifest[item["sha256"]] = domain, item["part"], item["label"]
 

@@ -44,7 +44,7 @@ def test_race_of_two_processes_gives_what_one_gives(small, data, tmp_path):
     assert [racer.returncode for racer in racers] == [0, 0]
     # built a second time, in other processes: nothing but domain and split_seed may count
     assert told == [str(cache.fingerprints(small, data, 0))] * 2
-    left = sorted(p.name for p in (tmp_path / "digits-mini").iterdir())
+    left = sorted(p.name for p in (tmp_path / "prepared").iterdir())
     assert left == ["print-32px-v1-split0"]
 
 
@@ -53,15 +53,15 @@ def test_loser_of_the_race_takes_the_winners_folder(small, tmp_path, monkeypatch
     build = known()["print"].build
 
     def slow(size, split_seed, data):
-        shutil.copytree(tmp_path / "won", tmp_path / "lost" / "digits-mini")
+        shutil.copytree(tmp_path / "won", tmp_path / "lost" / "prepared")
         return build(size, split_seed, data)
 
     cache.read(small, tmp_path / "first", 0, "print", "val")
-    (tmp_path / "first" / "digits-mini").rename(tmp_path / "won")
+    (tmp_path / "first" / "prepared").rename(tmp_path / "won")
     first = next((tmp_path / "won").iterdir()).stat().st_mtime_ns
     monkeypatch.setitem(known(), "print", Domain(**{**vars(known()["print"]), "build": slow}))
     assert len(cache.read(small, tmp_path / "lost", 0, "print", "val").labels) == 150
-    (held,) = (tmp_path / "lost" / "digits-mini").iterdir()
+    (held,) = (tmp_path / "lost" / "prepared").iterdir()
     assert held.stat().st_mtime_ns == first
 
 
@@ -97,14 +97,15 @@ def test_second_call_builds_nothing(suite, data, monkeypatch):
     said = []
     for name in suite.domains:
         monkeypatch.setitem(known(), name, Domain(**{**vars(known()[name]), "build": None}))
-    cache.fingerprints(suite, data, 0, said.append)
+    cache.fingerprints(suite, data, 0, lambda *told: said.append(told))
     assert said == []
 
 
 def test_what_is_built_is_said(small, tmp_path):
     said = []
-    cache.fingerprints(small, tmp_path, 2, said.append)
-    assert said == [f"building print (32 px) in {tmp_path / 'digits-mini' / 'print-32px-v1-split2'}"]
+    cache.fingerprints(small, tmp_path, 2, lambda *told: said.append(told))
+    assert said[0] == ("print", 0, 1800) and said[-1] == ("print", 1800, 1800)
+    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said)
 
 
 def flip_a_byte(path):
@@ -113,8 +114,8 @@ def flip_a_byte(path):
     path.write_bytes(held)
 
 
-def relabel(path):
-    path.write_text(path.read_text().replace('"label":3', '"label":4', 1))
+def rename(path):
+    path.write_text(path.read_text().replace('"0"', '"O"', 1))  # the first class
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def relabel(path):
         ("attacker.labels.npy", lambda path: path.write_bytes(b"")),
         ("manifest.json", lambda path: path.write_text("{}")),
         ("manifest.json", lambda path: path.write_text('{"fingerprint":')),
-        ("manifest.json", relabel),
+        ("manifest.json", rename),
         ("manifest.json", lambda path: path.unlink()),
     ],
 )

@@ -15,7 +15,7 @@ SPLITS = (0, 1)
 
 
 def items(suite, data, split_seed, domain):
-    return cache.manifest(suite, data, split_seed, domain)["items"]
+    return list(cache.items(suite, data, split_seed, domain))
 
 
 def by_part(suite, data, split_seed, domain, key):

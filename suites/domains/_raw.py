@@ -1,0 +1,220 @@
+"""Data sets as their publishers distribute them: where they must lie, how they are read, what is said if they don't.
+
+    mapbench data digits        what is there, what is missing, the layout that is expected, and where to get it
+
+A domain that is read from a disk has a `Raw`. Its `open` gives `Images`: ids, labels, and pixels one by one, so that no
+data set has to fit into memory. Ids are names inside the data set, sorted, never an order of listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from suites.errors import SuiteError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+class MissingData(SuiteError):
+    """Data that nobody has put where it is looked for. One line per data set."""
+
+
+class Images(Protocol):
+    """What a data set holds. `pixels(i, size)` is image i as uint8 (3, size, size), RGB."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def labels(self) -> Sequence[int]: ...
+    def pixels(self, index: int, size: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A data set below the data folder, as it is distributed.
+
+    `open` gives the images of one domain; it calls `absent` and `broken` where it cannot. `sums` are the md5 that the
+    publisher, or torchvision, states for files, by their path; `download` fetches them, where torchvision can."""
+
+    title: str  # as people call it
+    layout: tuple[str, ...]  # what must lie below the data folder, one line each
+    get: str  # where it comes from, and what to do with it
+    open: Callable[[Path, Raw], Images]
+    count: int | None = None  # images of this domain, where it is known; fewer are refused
+    sums: Callable[[], Mapping[str, str]] = dict
+    download: Callable[[Path], None] | None = None
+
+    def read(self, data: Path) -> Images:
+        """The images of the domain. MissingData where they are not there, SuiteError where they are not whole."""
+        images = self.open(data, self)
+        if self.count is not None and len(images.ids) < self.count:
+            self.broken(data, f"has {len(images.ids):,} of {self.count:,} images: half extracted, or not all fetched")
+        return images
+
+    def absent(self, path: Path) -> NoReturn:
+        """`path` is not there."""
+        raise MissingData(f"{self.title} is not there: no {path}; expected {self._expected}; {self.get}")
+
+    def broken(self, path: Path, why: str) -> NoReturn:
+        """What lies at `path` is not what is expected."""
+        raise SuiteError(f"{self.title}: {path} {why}; expected {self._expected}; {self.get}")
+
+    def need(self, path: Path) -> Path:
+        """`path`, which must be there."""
+        if not path.exists():
+            self.absent(path)
+        return path
+
+    def whole(self, path: Path, data: Path) -> Path:
+        """`path`, which must be there and have the md5 that is stated for it."""
+        wanted, found = self.sums().get(path.relative_to(data).as_posix()), md5(self.need(path))
+        if wanted not in (None, found):
+            self.broken(path, f"is damaged: its md5 is {found}, not {wanted}")
+        return path
+
+    @property
+    def _expected(self) -> str:
+        return "below the data folder: " + ", ".join(line.strip() for line in self.layout)
+
+
+def md5(path: Path) -> str:
+    """The md5 of a file, 32 hex digits: what publishers state. SuiteError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def squared(image: Image, size: int) -> np.ndarray:
+    """A picture as uint8 (3, size, size): the published chain, torchvision's Resize((size, size)) of a PIL image, which
+    is PIL's bilinear, whatever the proportions (baselines.md A3). At its own size a picture stays as it is."""
+    import numpy as np
+    from PIL import Image as pil
+
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), pil.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images that were decoded at once: `stored` uint8 (n, h, w) or (n, h, w, 3). `enlarge` makes of each what the
+    published loaders keep, before it is brought to the suite's size."""
+
+    ids: Sequence[str]
+    labels: Sequence[int]
+    stored: np.ndarray
+    enlarge: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def pixels(self, index: int, size: int) -> np.ndarray:
+        from PIL import Image as pil
+
+        image = self.stored[index]
+        return squared(pil.fromarray(self.enlarge(image) if self.enlarge else image), size)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files: `ids` are their paths below `root`."""
+
+    ids: Sequence[str]
+    labels: Sequence[int]
+    root: Path
+    raw: Raw
+
+    def pixels(self, index: int, size: int) -> np.ndarray:
+        from PIL import Image as pil
+
+        path = self.root / self.ids[index]
+        try:
+            with pil.open(path) as image:
+                return squared(image, size)
+        except FileNotFoundError:
+            self.raw.broken(path, "is not there: half extracted, or not all fetched")
+        except (OSError, ValueError, SyntaxError, pil.DecompressionBombError) as error:
+            self.raw.broken(path, f"cannot be decoded ({' '.join(str(error).split())})")
+
+
+@dataclass(frozen=True)
+class Patched:
+    """Images with a change made to each, at the suite's size."""
+
+    images: Images
+    change: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return self.images.ids
+
+    @property
+    def labels(self) -> Sequence[int]:
+        return self.images.labels
+
+    def pixels(self, index: int, size: int) -> np.ndarray:
+        return self.change(self.images.pixels(index, size))
+
+
+def patched(raw: Raw, change: Callable[[np.ndarray], np.ndarray]) -> Raw:
+    """The data set with `change` made to every image."""
+    return replace(raw, open=lambda data, _: Patched(raw.read(data), change))
+
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+
+
+def tree(raw: Raw, root: Path, classes: Sequence[str]) -> Files:
+    """A folder per class, images anywhere below it (torchvision's ImageFolder layout); labels in `classes`' order.
+
+    Ids are `class/path`, sorted. What is no image by its ending is passed over, as ImageFolder does."""
+    raw.need(root)
+    ids: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(
+            f"{name}/{path.relative_to(root / name).as_posix()}"
+            for path in (root / name).rglob("*")
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        )
+        if not found:
+            raw.broken(root / name, "has no image" if (root / name).is_dir() else "is not there")
+        ids += found
+        labels += [label] * len(found)
+    return Files(ids, labels, root, raw)
+
+
+def listed(raw: Raw, root: Path, lists: Sequence[Path]) -> Files:
+    """The images that text files name, one `path label` a line, paths below `root`. Ids are these paths, sorted."""
+    found: dict[str, int] = {}
+    for path in lists:
+        try:
+            lines = raw.need(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raw.broken(path, f"cannot be read ({getattr(error, 'strerror', None) or error})")
+        for number, line in enumerate(lines, 1):
+            name, _, label = line.strip().rpartition(" ")
+            if line.strip():
+                if not name or not label.isdigit():
+                    raw.broken(path, f"has a line {number} that is not `path label`: {line.strip()[:60]!r}")
+                found[name.strip()] = int(label)
+    names = sorted(found)
+    return Files(names, [found[name] for name in names], root, raw)
+
+
+def first(raw: Raw, data: Path, *names: str) -> Path:
+    """The first of several names under which a data set is found on disks; the first of all where none is."""
+    there = (data / name for name in names if (data / name).is_dir())
+    return next(there, None) or raw.absent(data / names[0])
+
+
+def origin(images: Images, index: int) -> dict[str, Any]:
+    """Where an image came from, where that says more than its id does."""
+    told = getattr(images, "origin", None)
+    return dict(told(index)) if told else {}

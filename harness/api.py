@@ -71,13 +71,16 @@ def source_file(source_model: str | None) -> Path | None:
 
 
 def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
-    """What is known and what is missing of a grid. UsageError, SuiteError or StoreError before anything is written."""
+    """What is known and what is missing of a grid; data that is there is prepared. UsageError, SuiteError or StoreError
+    before anything else is written."""
+    from harness.datasets import Bar
     from harness.plan import make
     from results.store import Store
 
     store = Store(out_dir(grid, options.out))
     folders = data_dir(options.data), weights_dir(options.weights)
-    return make(grid, store, *folders, source_file(options.source_model)), store
+    with Bar() as bar:
+        return make(grid, store, *folders, source_file(options.source_model), bar), store
 
 
 def run(
@@ -105,9 +108,13 @@ def execute(target: str, filters: Filters, options: Options) -> int:
         shards.read(options.shard)  # a mistake in it is said before anything is built
     Store(out_dir(grid, options.out)).check_writable()  # before the data is built, let alone anything trained
     made, store = plan(grid, options)
+    if made.absent and all(made.without_data(cell) for cell in made.cells):
+        raise UsageError("\n".join(made.missing_data))
     for one in store.damaged():
         say(damaged(show(one.path), one.reason))
-    note(store, grid, made.cells, options.command)
+    for line in made.missing_data:
+        say(f"blocked: {line}")
+    note(store, grid, made, options.command)
     mine = made.shard(options.shard)
     refuse_skipped(mine, store)
     tasks = mine.tasks()
@@ -125,10 +132,16 @@ def nothing_to_do(made: Plan, store: Store, options: Options) -> int:
         draw(store)
     if options.mlflow and not unmirrored(store.out) and pending(store.out):
         say(mirror_in_subprocess(store.out))
-    failed = len(made.by_status["failed"])
+    failed, blocked = len(made.by_status["failed"]), without_data(made)
     again = f", {failed} failed (see `mapbench status {show(store.out)}`)" if failed else ""
+    again += f", {blocked} blocked: their data is not there" if blocked else ""
     say(f"nothing to do: {len(made.by_status['done'])} cells done{again}")
-    return 3 if failed else 0
+    return 3 if failed or blocked else 0
+
+
+def without_data(made: Plan) -> int:
+    """How many cells wait for data that is not there."""
+    return sum(made.without_data(cell) for cell in made.by_status["blocked"])
 
 
 def refuse_skipped(made: Plan, store: Store) -> None:
@@ -226,7 +239,8 @@ def board_to_terminal(board: Any) -> None:
 
 
 def closing(store: Store, made: Plan) -> int:
-    """Say what failed, where everything is and what to type next; returns how many of the plan's cells failed."""
+    """Say what failed, where everything is and what to type next; returns how many of the plan's cells failed, or wait
+    for data."""
     from harness import known
     from harness.panel import say
 
@@ -235,10 +249,12 @@ def closing(store: Store, made: Plan) -> int:
     for cell in failed[:10]:
         record = winners[cell.key]
         say(f"{record['status']}: {cell.label}: {record['error']} ({out}/{record['log']})")
+    if blocked := without_data(made):
+        say(f"blocked: {blocked} cells, whose data is not there")
     say(f"board    {out}/leaderboard.html")
     say(f"tables   {out}/tables/*.parquet")
     say(f"next     mapbench retry {out}" if failed else f"next     mapbench leaderboard {out}")
-    return len(failed)
+    return len(failed) + blocked
 
 
 def damaged(path: str, reason: str) -> str:

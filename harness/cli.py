@@ -98,6 +98,7 @@ def cli() -> None:
     mapbench run digits-mini        the embedded suite: 12 pairs, all methods and controls, 3 seeds
     mapbench plan digits-mini -m 'sa-map[cap=sample]' -p uci-m:uci -s 0-4
     mapbench leaderboard runs/digits-mini --html board.html
+    mapbench data digits            what of a suite's data is there, what is missing, and where to get it
     mapbench new method mine        a file to start your own method from; mapbench check mine --methods mine.py
 
     The same command again resumes. Exit codes: 0 all cells ok, 3 finished with failed cells, 2 bad usage, 1 our fault.
@@ -253,6 +254,26 @@ def check(method: str, extra_methods: tuple[str, ...], as_json: bool) -> int:
     rows = [asdict(line) for line in lines]
     click.echo(json.dumps(rows, indent=1) if as_json else checking.text(method, extra_methods, lines))
     return 3 if any(line.state == "FAIL" for line in lines) else 0
+
+
+@cli.command()
+@click.argument("target", metavar="SUITE|FILE.yaml")
+@options(
+    DATA,
+    click.option("--download", is_flag=True, help="Fetch what torchvision can fetch."),
+    click.option("--check", is_flag=True, help="Only look; prepare nothing."),
+    click.option("--verify", is_flag=True, help="Read every byte of what was prepared before."),
+    click.option("--jobs", type=click.IntRange(1), metavar="N", help="Threads. Default: the cores."),
+    JSON,
+)
+def data(target: str, data: str | None, as_json: bool, **typed: Any) -> int:
+    """Verify the data of a suite and prepare it; what is missing, where it must lie, and where to get it."""
+    from harness import api, datasets
+
+    found, missing = datasets.data(target, data, **typed)
+    text = datasets.text(found, missing, api.data_dir(data), target)
+    click.echo(json.dumps(datasets.as_json(found, missing), indent=1) if as_json else text)
+    return 2 if missing else 0
 
 
 @cli.group()

@@ -7,7 +7,7 @@ Every key follows from what stands here: the spec is written down once per kind,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ PLACE = (
     "score",
 )  # fmt: skip
 ATTACK_COST = 0.1  # of an attack that trains nothing, in trainings of f_s: mostly scoring, 1 s where f_s takes 10
+NOMINAL = 1150  # images of a train part, where nobody says: the embedded domains have so many
 SYNTH_COST = 3.0  # a synthesiser's step in f_s's steps of the same batch: its own net and f_s, forward and backward
 TUNED = Layer({}, {"tuned": True})  # over a cell that a part of the grid names by its settings, and another as tuned
 T = TypeVar("T")
@@ -47,31 +48,34 @@ def expand(
     fingerprints: dict[tuple[str, int], dict[str, str]],
     weights: dict[str, str] | None = None,
     given: str | None = None,
+    counts: Mapping[tuple[str, int], Mapping[str, int]] | None = None,
 ) -> list[Cell]:
     """All cells of a grid, each key once, parents before children.
 
     `fingerprints` maps (suite, split_seed) to the sha256 of each domain's pixels, labels and split; `weights` each
-    backbone of `imagenet(grid)` to the sha256 of its weights file; `given` is that of the user's own f_s."""
-    forest = _Forest(fingerprints, weights or {}, given)
+    backbone of `imagenet(grid)` to the sha256 of its weights file; `given` is that of the user's own f_s; `counts` maps
+    as `fingerprints` does, to how many images the train part of each domain has (only costs follow from it)."""
+    forest = _Forest(fingerprints, weights or {}, given, counts or {})
     for part in grid.parts:
         forest.grow(part)
     return list(forest.cells.values())
 
 
-@lru_cache(maxsize=256)
-def training_gflop(backbone: str, image_size: int, epochs: int, domains: int) -> float:
-    """What a training costs at least: forward, and backward at twice that, over 1,150 train images a domain. An
-    estimate, to order cells and to tell the time left; a method's own extra work shows in its past cells' seconds."""
-    return 3 * backbones.card(backbone).gflop(image_size) * 1150 * epochs * domains
+@lru_cache(maxsize=1024)
+def training_gflop(backbone: str, image_size: int, images: int) -> float:
+    """What a training costs at least: forward, and backward at twice that, of so many images. An estimate, to order
+    cells and to tell the time left; a method's own extra work shows in its past cells' seconds."""
+    return 3 * backbones.card(backbone).gflop(image_size) * images
 
 
 class _Forest:
     """The cells made so far, by key, and the layers that they share."""
 
     def __init__(
-        self, fingerprints: dict[tuple[str, int], dict[str, str]], weights: dict[str, str], given: str | None
-    ) -> None:
-        self.fingerprints, self.weights, self.given = fingerprints, weights, given
+        self, fingerprints: dict[tuple[str, int], dict[str, str]], weights: dict[str, str], given: str | None,
+        counts: Mapping[tuple[str, int], Mapping[str, int]],
+    ) -> None:  # fmt: skip
+        self.fingerprints, self.weights, self.given, self.counts = fingerprints, weights, given, counts
         self.cells: dict[str, Cell] = {}
         self._trainer = cards()["continue"]
         self._made: dict[tuple[Any, ...], Any] = {}
@@ -115,6 +119,15 @@ class _Forest:
                             cell = self._protect(part, backbone, train, seed, v, targets)
                             self._attacks(part, backbone, cell, seed, targets or asked)
 
+    def _gflop(self, part: Part, backbone: str, epochs: int, source: str, targets: Sequence[str] = ()) -> float:
+        """What training on a source costs at least; with targets an epoch is as long as the smaller of the two is, a
+        union as long as the smallest of its domains times their number (harness/access.py)."""
+        held = self.counts.get((part.suite.suite, part.split_seed), {})
+        images = held.get(source, NOMINAL)
+        if targets:
+            images = 2 * min(images, len(targets) * min(held.get(target, NOMINAL) for target in targets))
+        return training_gflop(backbone, part.suite.image_size, epochs * images)
+
     def _init(self, part: Part, backbone: str) -> str:
         """Where a training from the beginning begins, as a key knows it."""
         init = str(part.suite.recipes[backbone].init)
@@ -151,7 +164,7 @@ class _Forest:
 
         shared = self._once(("train", id(part), backbone, source), layer)
         own = None if given else Root(seed)
-        cost = training_gflop(backbone, suite.image_size, 1 if given else recipe.epochs, 1)  # at least: it is scored
+        cost = self._gflop(part, backbone, 1 if given else recipe.epochs, source)  # at least: it is scored
         return Cell(self._over((), shared), own, self._said(self._trainer), self._said(suite), cost, part.timeout)
 
     def _inputs(self, part: Part, backbone: str, train: Cell, seed: int, card: Card) -> list[Cell]:
@@ -188,7 +201,7 @@ class _Forest:
 
         shared = self._once(("synth", id(part), backbone, card.name), layer)
         own = self._own(seed, train, inputs)
-        cost = SYNTH_COST * training_gflop(backbone, part.suite.image_size, epochs, 1)
+        cost = SYNTH_COST * self._gflop(part, backbone, epochs, train.meta["source"])
         above = tuple(c.method for c in inputs)
         cell = Cell(self._over(train.layers, shared), own, self._said(card), train.suite, cost, part.timeout, above)
         return self.cells.setdefault(cell.key, cell)
@@ -221,7 +234,10 @@ class _Forest:
             ("targets", targets), lambda: Layer({"targets": list(targets)}, {"targets": list(targets)})
         )
         own = self._own(seed, train, inputs)
-        cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1 + (card.target != "none"))
+        source = train.meta["source"]
+        # a generated target has as many images as the source
+        beside = targets or ((source,) if card.target != "none" else ())
+        cost = self._gflop(part, backbone, recipe.epochs, source, beside)
         above = tuple(c.method for c in inputs)
         layers = self._over(train.layers, shared, blocked)
         cell = Cell(layers, own, self._said(card), train.suite, cost, part.timeout, above, skip)
@@ -255,7 +271,7 @@ class _Forest:
             return Layer(spec, {"kind": "attack", "attack": attack.name, "n": attack.params["n"], "target": target})
 
         shared = self._once(("attack", id(part), backbone, id(attack), target), layer)
-        cost = ATTACK_COST * training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+        cost = ATTACK_COST * self._gflop(part, backbone, recipe.epochs, target)
         skip = None
         if isinstance(above.own, Child) and not above.method["plain"]:
             skip = f"{above.method['name']} leaves no plain network, which is what attacks are written for"
@@ -281,5 +297,5 @@ class _Forest:
             return Layer(spec, meta)
 
         shared = self._once(("blind", id(part), backbone, id(attack), target), layer)
-        cost = training_gflop(backbone, suite.image_size, recipe.epochs, 1)
+        cost = self._gflop(part, backbone, recipe.epochs, target)
         return Cell(self._over((), shared), Root(seed), self._said(card), train.suite, cost, part.timeout)

@@ -33,6 +33,7 @@ class GridPart(schema.Strict):
     pairs: str | list[str] | None = None
     seeds: list[int] | None = None
     attacks: list[str] | None = None  # []: none
+    split: Literal["ntlbench", "legacy5k"] | None = None  # other sizes of the parts: a suite of its own on the board
     split_seed: int | None = None
     score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
     timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take
@@ -114,13 +115,17 @@ class Grid:
         return found
 
 
+def _path(target: str) -> Path:
+    if not target.endswith((".yaml", ".yml")):
+        return schema.find(target)
+    if not Path(target).is_file():
+        raise UsageError(f"{target}: no such file")
+    return Path(target)
+
+
 def read(target: str, filters: Filters = Filters()) -> Grid:
     """The grid behind a suite's name or a YAML file, with filters applied. UsageError lists every mistake."""
-    path = Path(target) if target.endswith((".yaml", ".yml")) else None
-    if path is not None and not path.is_file():
-        raise UsageError(f"{target}: no such file")
-    if path is None:
-        path = schema.find(target)
+    path = _path(target)
     if schema.is_suite(path):
         suite = schema.read_yaml(path, schema.Suite)
         return Grid(suite.suite, (_part(GridPart(suite=suite.suite), suite, filters, str(path.name)),))
@@ -136,10 +141,34 @@ def read(target: str, filters: Filters = Filters()) -> Grid:
     return Grid(file.grid, tuple(parts))
 
 
+def suites(target: str) -> list[tuple[schema.Suite, int]]:
+    """The suites of a suite's name or a YAML file, each with its split_seed, once; methods are not looked at."""
+    path = _path(target)
+    if schema.is_suite(path):
+        suite = schema.read_yaml(path, schema.Suite)
+        return [(suite, suite.split_seed)]
+    found: dict[tuple[str, int], schema.Suite] = {}
+    for part in schema.read_yaml(path, GridFile).grids:
+        suite = _suite(part, schema.load_suite(part.suite))
+        at = suite.suite, suite.split_seed if part.split_seed is None else part.split_seed
+        before = found.get(at, suite)  # parts may differ in their watermarks
+        found[at] = suite.model_copy(update={"domains": list(dict.fromkeys([*before.domains, *suite.domains]))})
+    return [(suite, seed) for (_, seed), suite in found.items()]
+
+
+def _suite(part: GridPart, suite: schema.Suite) -> schema.Suite:
+    """The suite as a part of a grid has it: with watermark domains, and under a name of its own where its parts have
+    other sizes, because such rows may not stand on one board; which pairs are eligible is not known there."""
+    changes: dict[str, Any] = {"domains": [*suite.domains, *watermarks(suite.domains, part.watermarks or ())]}
+    if part.split not in (None, suite.split):
+        changes |= {"suite": f"{suite.suite}-{part.split}", "split": part.split, "eligible": []}
+    return suite.model_copy(update=changes)
+
+
 def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> Part:
     errors: list[str] = []
     known = cards(filters.extra_methods)
-    suite = suite.model_copy(update={"domains": [*suite.domains, *watermarks(suite.domains, part.watermarks or ())]})
+    suite = _suite(part, suite)
 
     def collect(make: Any, items: Iterable[Any]) -> tuple[Any, ...]:
         made = []

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +26,11 @@ from harness.grid import Grid
 from harness.tasks import Task
 from results import place, records
 from results.store import Store
-from suites import SuiteError, cache
+from suites import SuiteError, cache, prepare, schema, splits
 from suites.backbones import weights
+from suites.domains import MissingData
 
+ABSENT = "absent"  # in the place of a fingerprint: no cell with it is ever run, or written down
 RERUN = ("lost", "skipped")  # not the cell's own doing: `run` takes these up again, the others wait for `retry`
 
 
@@ -37,9 +41,23 @@ class Plan:
     cells: tuple[Cell, ...]
     winners: dict[str, dict[str, Any]]  # key -> the record that counts, or what results.records.slim leaves of it
     stale: dict[str, list[str]] = field(default_factory=dict)  # new key -> spec fields that changed since a done cell
+    # (suite, split_seed) -> what of its data is not there, a line for each data set; its cells' keys are not known
+    absent: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def without_data(self, cell: Cell) -> bool:
+        """Whether the cell's data is not there."""
+        return bool(self.absent) and (cell.meta["suite"], cell.spec["split_seed"]) in self.absent
+
+    @property
+    def missing_data(self) -> list[str]:
+        """What data is not there, one line for each data set."""
+        return list(dict.fromkeys(line for lines in self.absent.values() for line in lines.split("\n")))
 
     def status(self, cell: Cell) -> str:
-        """new | done | failed | stale | blocked (a cell above failed) | skipped (undefined on this backbone)"""
+        """new | done | failed | stale | blocked (a cell above failed, or no data) | skipped (undefined on this
+        backbone)"""
+        if self.without_data(cell):
+            return "blocked"
         record = self.winners.get(cell.key)
         if record is not None and record["status"] not in RERUN:
             return "done" if record["status"] == "ok" else "failed"
@@ -68,7 +86,7 @@ class Plan:
     def todo(self, retry: bool = False) -> list[Cell]:
         """Cells to run now: the new and the stale; on `retry` the failed ones and what they block."""
         groups = ("failed", "blocked") if retry else ("new", "stale")
-        chosen = {c.key for g in groups for c in self.by_status[g]}
+        chosen = {c.key for g in groups for c in self.by_status[g] if not self.without_data(c)}
         return [c for c in self.cells if c.key in chosen]
 
     @cached_property
@@ -102,6 +120,12 @@ class Plan:
             return next(sum(paid[g]) / len(paid[g]) for g in groups(cell) if g in paid)
 
         return sum(rate(c) * c.cost for c in self.todo(retry)) / max(slots, 1)
+
+    def gpu(self) -> str | None:
+        """The GPU that cells of this plan ran on, the one that most did; None if none did."""
+        done = (self.winners[cell.key]["environment"]["device"] for cell in self.by_status["done"])
+        seen = Counter(device for device in done if device not in ("cpu", None))
+        return seen.most_common(1)[0][0] if seen else None
 
     def peak_mb(self) -> float | None:
         """The most of a GPU's memory that a cell of this plan took, in MiB; None if none ran on one."""
@@ -170,16 +194,20 @@ def _expected(cell: Cell) -> dict[str, Any]:
     return {"key": cell.key, "split_seed": cell.spec["split_seed"], **cell.meta}
 
 
-def note(store: Store, grid: Grid, cells: Iterable[Cell], command: str | None) -> None:
+def note(store: Store, grid: Grid, made: Plan, command: str | None) -> None:
     """Puts plan.json down, unless the one that is there says the same: what was made with it then still stands.
 
-    Piece by piece: as dicts, the cells would be the most that a driver ever holds."""
+    Cells whose data is not there have no keys: of their suites stays what an earlier plan.json said, so that what is
+    done of them stays on the board. Piece by piece: as dicts, the cells would be the most that a driver ever holds."""
     said = as_json(grid, (), command)
+    earlier = (store.plan() or {}).get("cells", ()) if made.absent else ()
+    kept = [cell for cell in earlier if (cell["suite"], cell["split_seed"]) in made.absent]
 
     def pieces() -> Iterator[bytes]:
         yield records.dump(said).removesuffix(b"]}\n")
-        for number, cell in enumerate(cells):
-            yield b"," * bool(number) + records.dump(_expected(cell)).rstrip()
+        known = (_expected(cell) for cell in made.cells if not made.without_data(cell))
+        for number, cell in enumerate(itertools.chain(known, kept)):
+            yield b"," * bool(number) + records.dump(cell).rstrip()
         yield b"]}\n"
 
     with contextlib.suppress(OSError), _held(store) as held:
@@ -199,28 +227,70 @@ def _held(store: Store) -> BinaryIO:
     return store.plan_path.open("rb") if place.is_local(store.out) else io.BytesIO(place.get(store.plan_path))
 
 
-def make(grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None) -> Plan:
-    """The plan of a grid in a run directory. Builds the embedded data where it is missing; trains nothing.
+def make(
+    grid: Grid, store: Store, data: Path, pretrained: Path, f_s: Path | None = None,
+    watch: prepare.Watch | None = None,
+) -> Plan:  # fmt: skip
+    """The plan of a grid in a run directory. Prepares the data that is there, and tells `watch` how far that is; trains
+    nothing.
 
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
     hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
     done = (record["spec"] for record in store.each() if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
+    prints, counts, absent = _data(grid, data, watch)
+    _enough(grid, data, absent)
+    cells = tuple(expand(grid, prints, hashes, given, counts))
+    there = cells if not absent else tuple(c for c in cells if (c.meta["suite"], c.spec["split_seed"]) not in absent)
+    versions = known.Versions(there)
+    winners = known.winners(store, (cell.key for cell in versions.cells), versions.see)
+    return Plan(cells, winners, versions.stale(winners), absent)
+
+
+Data = tuple[dict[tuple[str, int], dict[str, str]], dict[tuple[str, int], dict[str, int]], dict[tuple[str, int], str]]
+
+
+def _data(grid: Grid, data: Path, watch: prepare.Watch | None) -> Data:
+    """Of each suite and split: the domains' fingerprints, the sizes of their train parts, and what is not there.
+
+    SuiteError where data is there and broken, with a line for each suite."""
     prints: dict[tuple[str, int], dict[str, str]] = {}
+    counts: dict[tuple[str, int], dict[str, int]] = {}
+    absent: dict[tuple[str, int], str] = {}
+    broken: list[str] = []
     for p in grid.parts:  # parts of one suite may differ in their watermark domains
-        prints.setdefault((p.suite.suite, p.split_seed), {}).update(cache.fingerprints(p.suite, data, p.split_seed))
-    _enough(grid, data)
-    cells = tuple(expand(grid, prints, hashes, given))
-    versions = known.Versions(cells)
-    winners = known.winners(store, (cell.key for cell in cells), versions.see)
-    return Plan(cells, winners, versions.stale(winners))
+        at = p.suite.suite, p.split_seed
+        try:
+            cache.renew(p.suite, data, p.split_seed)
+            prints.setdefault(at, {}).update(cache.fingerprints(p.suite, data, p.split_seed, watch))
+            sizes = cache.counts(p.suite, data, p.split_seed)
+        except MissingData as error:
+            absent[at] = "\n".join(dict.fromkeys([*absent.get(at, "").split("\n"), *str(error).split("\n")])).strip()
+            prints.setdefault(at, {}).update(dict.fromkeys(p.suite.domains, ABSENT))
+            sizes = {domain: _nominal(p.suite, domain) for domain in p.suite.domains}
+        except SuiteError as error:
+            broken.append(str(error))
+            continue
+        counts.setdefault(at, {}).update(sizes)
+    if broken:
+        raise SuiteError("\n".join(dict.fromkeys([*broken, *(absent[at] for at in absent)])))
+    return prints, counts, absent
 
 
-def _enough(grid: Grid, data: Path) -> None:
+def _nominal(suite: schema.Suite, domain: str) -> int:
+    """How many images the train part of a domain will have that is not there yet."""
+    held = suite.domain(domain)
+    count = held.raw.count if held.raw and held.raw.count else 10_000
+    if held.per_class:
+        count = min(count, held.per_class * suite.classes)
+    return splits.sizes(suite.split, count, held.capped)["train"]
+
+
+def _enough(grid: Grid, data: Path, absent: Container[tuple[str, int]]) -> None:
     """UsageError where an attack is to have more images than the attacker's part of a target holds."""
     errors: set[str] = set()
-    for part in grid.parts:
+    for part in (p for p in grid.parts if (p.suite.suite, p.split_seed) not in absent):
         for target in {target for _, targets in part.pairs for target in targets} if part.attacks else ():
             held = cache.manifest(part.suite, data, part.split_seed, target)["parts"]["attacker"]["count"]
             for attack in part.attacks:

@@ -13,7 +13,7 @@ from typing import Any
 from harness import UsageError, api, environment, source_model
 from harness.cards import NOUNS, Card, cards
 from harness.cells import Cell, Layer, label
-from harness.forest import training_gflop
+from harness.forest import NOMINAL, training_gflop
 from harness.grid import Filters, unfit
 from harness.panel import say
 from harness.plan import Plan
@@ -65,7 +65,7 @@ def _cell(
     )
     suite = suite.model_copy(update={"domains": meta["domains"]})  # those it is scored on: watermark domains too
     epochs = spec["recipe"]["epochs"] if "recipe" in spec else 1  # a given f_s is read
-    cost = training_gflop(spec["backbone"], spec["image_size"], epochs, 1 + bool(meta["targets"]))
+    cost = training_gflop(spec["backbone"], spec["image_size"], NOMINAL * epochs * (1 + bool(meta["targets"])))
     skip = unfit(card, spec["backbone"], suite) if meta["method"] and not attack else None
     makers = [(winners.get(key) or {}).get("cell", {}).get("method") for key in spec.get("inputs", ())]
     if not set(makers) <= known.keys():

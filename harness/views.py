@@ -36,6 +36,7 @@ def plan_json(name: str, made: Plan) -> dict[str, Any]:
         "gflop_left": sum(c.cost for c in made.todo()),
         "seconds_left": made.seconds_left(1),
         "edited": made.edited,
+        "missing_data": made.missing_data,
         "cells": cells,
     }
 
@@ -47,7 +48,8 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
     lines = [f"{name}: {len(made.cells)} cells, in {api.show(store.out)}", ""]
     lines.append(f"{'':<10}" + "".join(f"{s:>9}" for s in statuses))
     for kind in dict.fromkeys(c.meta["kind"] for c in made.cells):
-        lines.append(f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses))
+        row = f"{kind:<10}" + "".join(f"{kinds[kind, s] or '-':>9}" for s in statuses)
+        lines.append(f"{row}   {_targets(made)}".rstrip() if kind == "protect" else row)
     lines.append("")
     lines += [api.damaged(api.show(one.path), one.reason) for one in store.damaged()]
     for method, n in made.edited.items():
@@ -56,20 +58,35 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
         )
     if made.by_status["failed"]:
         lines.append(f"failed: run again by `mapbench retry {api.show(store.out)}`, not by run")
+    lines += [f"blocked: {line}" for line in made.missing_data]
     for status in ("stale", "blocked", "skipped"):
         for text, n in Counter(_why(made, c, status) for c in made.by_status[status]).items():
             lines.append(f"{status}: {n} cells: {text}")
-    slots = environment.cores()
+    gpu, waiting = made.gpu(), [c for c in made.by_status["blocked"] if made.without_data(c)]
+    slots = 1 if gpu else environment.cores()
     gflop, seconds = sum(c.cost for c in made.todo()), made.seconds_left(slots)
     lines.append(f"to do: {len(made.todo())} cells, {gflop:,.0f} GFLOP of training at least")
-    if seconds is not None and made.todo():
+    if waiting:
+        gflop = sum(c.cost for c in waiting)
+        lines.append(f"waiting for data: {len(waiting)} cells, {gflop:,.0f} GFLOP of training at least")
+    if seconds is not None and made.todo() and gpu:
+        lines.append(f"time: about {duration(seconds)} of one slot of {gpu}, from the cells done so far")
+    elif seconds is not None and made.todo():
         lines.append(f"time: about {duration(seconds)} on {slots} slots, from the cells done so far")
     elif made.todo():
         lines.append("time: not known before some cells have run here")
     return "\n".join(lines)
 
 
+def _targets(made: Plan) -> str:
+    """How many of the cells are told their target, where some are and some are not."""
+    told = Counter(bool(c.meta["targets"]) for c in made.cells if c.meta["kind"] == "protect")
+    return f"{told[True]} with a target, {told[False]} with none" if len(told) > 1 else ""
+
+
 def _why(made: Plan, cell: Cell, status: str) -> str:
+    if made.without_data(cell):
+        return f"{cell.meta['suite']}'s data is not there; `mapbench data {cell.meta['suite']}` says what is expected"
     if status == "stale":
         return (
             f"{', '.join(made.stale[cell.key])} changed since they ran; they run anew, the old ones stay off the board"

@@ -4,9 +4,9 @@
                                                      items.jsonl  manifest.json  stamps.json
 
 items.jsonl lists every image (id, label, part, sha256, where it came from); its own sha256 stands in the manifest. The
-fingerprint, which enters the keys of all cells, is a sha256 over pixels, labels and parts. Processes may race: one builds,
-and the folder gets its name when all is there, so a reader never sees half a cache. Suites share what they have in
-common.
+fingerprint, which enters the keys of all cells, is a sha256 over pixels, labels and parts. Processes may race: one
+builds, and the folder gets its name when all is there, so a reader never sees half a cache. Suites share what they have
+in common.
 """
 
 from __future__ import annotations
@@ -97,6 +97,11 @@ def read(suite: Suite, data: Path, split_seed: int | None, domain: str, part: st
     if part not in splits.PARTS:
         raise SuiteError(f"unknown part {part!r}; a domain has {', '.join(splits.PARTS)}")
     return _load(folder(suite, data, split_seed, domain), manifest(suite, data, split_seed, domain), part)
+
+
+def counts(suite: Suite, data: Path, split_seed: int | None, part: str = "train") -> dict[str, int]:
+    """How many images a part of each domain of the suite has."""
+    return {d: int(manifest(suite, data, split_seed, d)["parts"][part]["count"]) for d in suite.domains}
 
 
 def items(suite: Suite, data: Path, split_seed: int | None, domain: str) -> Iterator[dict[str, Any]]:

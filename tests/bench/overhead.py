@@ -239,7 +239,7 @@ def driver(count: int, before: int) -> tuple[float, float]:
             child("fabricated", before, out)
         grid, made = planned(before + count, out)
         store = Store(out)
-        note(store, grid, made.cells, None)
+        note(store, grid, made, None)
         tasks = made.tasks()[:count]
         done = drive(tasks, InlineExecutor(), store, {"out": out, "entry": f"{SELF}:empty"})
         assert done.counts == {"ok": count}, done

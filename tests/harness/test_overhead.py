@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def test_a_planned_cell_and_its_task_hold_less_than_a_kilobyte() -> None:
 def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Plan]:
     """A run directory in which all cells of FEW are done, tables and board included."""
     monkeypatch.setattr(cache, "fingerprints", lambda *_: PRINTS)
+    monkeypatch.setattr(cache, "counts", lambda *_: dict.fromkeys(PRINTS, 1150))
     monkeypatch.setattr(cache, "manifest", lambda *_: {"parts": {"attacker": {"count": 200}}})
     monkeypatch.chdir(tmp_path)
     grid, store = read("digits-mini", FEW), Store(tmp_path / "run")
@@ -56,7 +58,7 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Plan]:
             "cell": cell.meta, "started": 0.0, "finished": 1.0, "seconds": 1.0, "accuracy": [], "flags": [],
             "environment": {"method_sha256": cell.method["sha256"]},
         })  # fmt: skip
-    note(store, grid, plan.cells, None)
+    note(store, grid, plan, None)
     store.write_tables(force=True)
     (store.out / "leaderboard.html").touch()
     return store, plan
@@ -85,10 +87,10 @@ def test_nothing_to_do_opens_each_record_once_and_writes_nothing(
 def test_plan_json_is_kept_where_it_says_the_same_and_else_replaced(done: tuple[Store, Plan]) -> None:
     store, plan = done
     grid, held = read("digits-mini", FEW), store.plan_path.read_bytes()
-    note(store, grid, plan.cells, None)
+    note(store, grid, plan, None)
     assert store.plan_path.read_bytes() == held
     for cells, command in ((plan.cells, 'a "written":1 b'), (plan.cells[:-1], None), (plan.cells, None)):
-        note(store, grid, cells, command)
+        note(store, grid, replace(plan, cells=cells), command)
         now = store.plan()
         assert now is not None
         assert now["command"] == command
@@ -96,7 +98,7 @@ def test_plan_json_is_kept_where_it_says_the_same_and_else_replaced(done: tuple[
         assert now["cells"][-1]["params"] == cells[-1].meta["params"]
     for damaged in (held[:-20], held + b"}"):
         store.plan_path.write_bytes(damaged)
-        note(store, grid, plan.cells, None)
+        note(store, grid, plan, None)
         assert store.plan() is not None
 
 

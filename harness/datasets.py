@@ -1,0 +1,203 @@
+"""`mapbench data SUITE`: which data sets are there, which are not and where they must lie; and it prepares those it can.
+
+    mapbench data digits            mapbench data map-paper --check            mapbench data digits --download
+
+Preparing (decode, resize, split, fingerprint: suites/prepare.py) happens once; the same command again goes on where it
+was interrupted, and then is a no-op.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness import UsageError, api, environment, grid
+from suites import SuiteError, cache, splits
+from suites.domains import Domain, MissingData, Raw
+from suites.schema import Suite
+
+EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+
+
+@dataclass(frozen=True)
+class Found:
+    """One domain of a suite. `state`: ready | prepared (just now) | there (--check: not prepared) | missing | broken."""
+
+    suite: str
+    domain: str
+    data_set: str
+    state: str
+    why: str = ""
+    parts: dict[str, int] = field(default_factory=dict)  # images of each part
+    image_size: int = 0
+    split_sha256: str = ""
+    fingerprint: str = ""
+    folder: str = ""
+
+
+def data(
+    target: str, folder: str | None, download: bool = False, check: bool = False, verify: bool = False,
+    jobs: int | None = None,
+) -> tuple[list[Found], list[Raw]]:  # fmt: skip
+    """What there is of each domain of a suite or grid file, prepared unless `check`; the data sets that are missing.
+
+    `download`: fetch what torchvision can first. `verify`: read every byte of what was prepared before."""
+    suites, where = grid.suites(target), api.data_dir(folder)
+    if download:
+        for raw in {raw.title: raw for suite, seed in suites for raw in _fetchable(suite, seed, where)}.values():
+            _fetch(raw, where)
+    found, missing = [], dict[str, Raw]()
+    with Bar() as bar:
+        for suite, seed in suites:
+            cache.renew(suite, where, seed)
+            for name in suite.domains:
+                one = _look(suite, seed, name, where, check, verify, jobs or environment.cores(), bar)
+                raw = suite.domain(name).raw
+                if one.state in ("missing", "broken") and raw:
+                    missing[raw.title] = raw
+                found.append(one)
+            if all(one.state in ("ready", "prepared") for one in found if one.suite == suite.suite):
+                cache.fingerprints(suite, where, seed)  # whether they fit together
+    return found, list(missing.values())
+
+
+def _fetchable(suite: Suite, seed: int, where: Path) -> Iterator[Raw]:
+    """The data sets of a suite that torchvision fetches, and that are neither prepared nor there."""
+    for name in suite.domains:
+        raw = suite.domain(name).raw
+        if raw and raw.download and not cache.folder(suite, where, seed, name).is_dir():
+            try:
+                raw.read(where)
+            except SuiteError:
+                yield raw
+
+
+def _fetch(raw: Raw, where: Path) -> None:
+    assert raw.download is not None
+    print(f"downloading {raw.title}", file=sys.stderr, flush=True)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        raw.download(where)
+    except (OSError, RuntimeError, ValueError) as error:  # no network, a dead link, another checksum, a full disk
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{raw.title} cannot be downloaded ({said}); {raw.get}") from None
+
+
+def _look(
+    suite: Suite, seed: int, name: str, where: Path, check: bool, verify: bool, jobs: int, bar: Bar
+) -> Found:  # fmt: skip
+    domain, at = suite.domain(name), cache.folder(suite, where, seed, name)
+    one = Found(suite.suite, name, _title(domain), "missing", image_size=suite.image_size)
+    before = at.is_dir()
+    try:
+        if check and not before:
+            if domain.raw:
+                domain.raw.read(where)
+            return replace(one, state="there")
+        held = cache.manifest(suite, where, seed, name, bar, jobs)
+        if verify and before:
+            cache.verify(suite, where, seed, name)
+        else:
+            cache.fingerprints(suite.model_copy(update={"domains": [name]}), where, seed)
+    except MissingData as error:
+        return replace(one, why=str(error))
+    except SuiteError as error:
+        return replace(one, state="broken", why=str(error))
+    return replace(
+        one, state="ready" if before else "prepared",
+        parts={part: held["parts"][part]["count"] for part in splits.PARTS},
+        split_sha256=held["split_sha256"], fingerprint=held["fingerprint"], folder=api.show(at),
+    )  # fmt: skip
+
+
+def _title(domain: Domain) -> str:
+    return domain.raw.title if domain.raw else "embedded"
+
+
+def as_json(found: list[Found], missing: list[Raw]) -> dict[str, Any]:
+    """For scripts: the domains, and of each data set that is missing what is expected."""
+    return {
+        "domains": [asdict(one) for one in found],
+        "expected": [
+            {"data_set": raw.title, "layout": list(raw.layout), "md5": dict(raw.sums()), "get": raw.get}
+            for raw in missing
+        ],
+    }
+
+
+def text(found: list[Found], missing: list[Raw], where: Path, target: str) -> str:
+    """For people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    several = len({one.suite for one in found}) > 1
+    for name in (*(["suite"] if several else []), "domain", "data set", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in (*splits.PARTS, "px", "split", "fingerprint"):
+        table.add_column(name, justify="right" if name in (*splits.PARTS, "px") else "left", no_wrap=True)
+    for one in found:
+        cells = [f"{one.parts[part]:,}" if one.parts else "-" for part in splits.PARTS]
+        table.add_row(
+            *([one.suite] if several else []), one.domain, one.data_set, one.state, *cells, str(one.image_size),
+            one.split_sha256[:8] or "-", one.fingerprint[:8] or "-",
+        )  # fmt: skip
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().rstrip().split("\n")]
+    for why in dict.fromkeys(one.why for one in found if one.state == "broken"):
+        lines += ["", *why.split("\n")]
+    for raw in missing:
+        sums = raw.sums()
+        lines += ["", f"{raw.title}: expected below {api.show(where)}/"]
+        lines += [f"    {line}" for line in raw.layout]
+        lines += [f"    md5 {md5}  {path}" for path, md5 in sums.items()]
+        lines += [f"    {raw.get}"]
+        if raw.download:
+            lines += [f"    or: mapbench data {target} --download"]
+    if not missing:
+        there = any(one.state == "there" for one in found)
+        lines += ["", f"next     mapbench {'data' if there else 'run'} {target}"]
+    return "\n".join(lines)
+
+
+class Bar:
+    """Shows how far the preparing is, on stderr: a bar on a terminal, else a line now and then. A context manager."""
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._last = 0.0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def __call__(self, domain: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            first, now = domain not in self._tasks, time.monotonic()
+            if first or now - self._last >= EVERY:
+                self._tasks[domain], self._last = True, now
+                what = f"preparing {domain}: {total:,} images" if first and not done else f"{done:,} of {total:,}"
+                print(what if first and not done else f"preparing {domain}: {what}", file=sys.stderr, flush=True)
+            return
+        if self._progress is None:
+            from rich import progress as bars
+            from rich.console import Console
+
+            self._progress = bars.Progress(
+                bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(),
+                bars.TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._progress.start()
+        if domain not in self._tasks:
+            self._tasks[domain] = self._progress.add_task(f"preparing {domain}", total=total)
+        self._progress.update(self._tasks[domain], completed=done)

@@ -1,4 +1,4 @@
-"""`mapbench data SUITE`: which data sets are there, which are not and where they must lie; and it prepares those it can.
+"""`mapbench data SUITE`: which data sets are there, which are not and where they must lie; it prepares what it can.
 
     mapbench data digits            mapbench data map-paper --check            mapbench data digits --download
 
@@ -25,7 +25,7 @@ EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
 @dataclass(frozen=True)
 class Found:
-    """One domain of a suite. `state`: ready | prepared (just now) | there (--check: not prepared) | missing | broken."""
+    """One domain of a suite. `state`: ready | prepared (just now) | there (--check only) | missing | broken."""
 
     suite: str
     domain: str
@@ -48,19 +48,19 @@ def data(
     `download`: fetch what torchvision can first. `verify`: read every byte of what was prepared before."""
     suites, where = grid.suites(target), api.data_dir(folder)
     if download:
-        for raw in {raw.title: raw for suite, seed in suites for raw in _fetchable(suite, seed, where)}.values():
-            _fetch(raw, where)
+        for one in {raw.title: raw for suite, seed in suites for raw in _fetchable(suite, seed, where)}.values():
+            _fetch(one, where)
     found, missing = [], dict[str, Raw]()
     with Bar() as bar:
         for suite, seed in suites:
             cache.renew(suite, where, seed)
             for name in suite.domains:
-                one = _look(suite, seed, name, where, check, verify, jobs or environment.cores(), bar)
+                seen = _look(suite, seed, name, where, check, verify, jobs or environment.cores(), bar)
                 raw = suite.domain(name).raw
-                if one.state in ("missing", "broken") and raw:
+                if seen.state in ("missing", "broken") and raw:
                     missing[raw.title] = raw
-                found.append(one)
-            if all(one.state in ("ready", "prepared") for one in found if one.suite == suite.suite):
+                found.append(seen)
+            if all(seen.state in ("ready", "prepared") for seen in found if seen.suite == suite.suite):
                 cache.fingerprints(suite, where, seed)  # whether they fit together
     return found, list(missing.values())
 

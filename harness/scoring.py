@@ -38,18 +38,20 @@ def part_of(
 
 
 def score(
-    model: nn.Module, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device
+    model: nn.Module, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device, part: str = ""
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Accuracy rows of every domain, and the kept predictions. Both probes are fitted on the attacker's part."""
+    """Accuracy rows of every domain, and the kept predictions, on `part`, by default the spec's own. Both probes are
+    fitted on the attacker's part."""
+    part = part or spec["score"]
     rows, columns = [], []
     for domain in suite.domains:
         fit_x, fit_y = part_of(data, suite, spec, domain, "attacker", device)
-        x, y = part_of(data, suite, spec, domain, spec["score"], device)
+        x, y = part_of(data, suite, spec, domain, part, device)
         fit_logits, out = logits(model, fit_x).numpy(), logits(model, x).numpy()
         fit_labels, labels, predicted = fit_y.cpu().numpy(), y.cpu().numpy(), out.argmax(1)
         confusion = metrics.confusion(labels, predicted, spec["classes"])
         rows.append({
-            "domain": domain, "part": spec["score"], "correct": int(confusion.trace()), "total": len(labels),
+            "domain": domain, "part": part, "correct": int(confusion.trace()), "total": len(labels),
             "balanced": metrics.balanced(confusion),
             "matched": metrics.matched(fit_logits.argmax(1), fit_labels, predicted, labels, spec["classes"]),
             "decoded": metrics.decoded(fit_logits, fit_labels, out, labels),
@@ -58,7 +60,7 @@ def score(
         columns.append({"domain": [domain] * len(labels), "label": labels, "predicted": predicted})
     table = {
         "domain": [domain for c in columns for domain in c["domain"]],
-        "part": [spec["score"]] * sum(len(c["label"]) for c in columns),
+        "part": [part] * sum(len(c["label"]) for c in columns),
         "index": np.concatenate([np.arange(len(c["label"])) for c in columns]),
         "label": np.concatenate([c["label"] for c in columns]).astype(np.int16),
         "predicted": np.concatenate([c["predicted"] for c in columns]).astype(np.int16),

@@ -73,7 +73,7 @@ def _pairs_of(
     before, after = _scores(parent, cell["score"]), _scores(record, cell["score"])
     if source not in before or source not in after:
         return
-    asked = asked_for.targets(cell)
+    asked, chosen_by = asked_for.targets(cell), _scores(parent, "val")
     source_drop = metrics.source_drop(_top1(before[source]), _top1(after[source]))
     for target, b in after.items():
         if target == source or target not in before:
@@ -105,6 +105,7 @@ def _pairs_of(
             "target_matched": b["matched"],
             "target_decoded_before": a["decoded"],
             "target_decoded": b["decoded"],
+            "target_before_val": chosen_by[target]["balanced"] if target in chosen_by else None,
         }
 
 

@@ -29,7 +29,7 @@ from results import child, place, records, rows
 from results.errors import StoreError
 from results.store import Store
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _WORD, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _WORDS = pa.list_(pa.string())
 
@@ -63,6 +63,8 @@ _PAIRS: list[tuple[str, pa.DataType]] = [
     ("target_before_balanced", _FLOAT), ("target_after_balanced", _FLOAT),
     ("target_matched_before", _FLOAT), ("target_matched", _FLOAT),
     ("target_decoded_before", _FLOAT), ("target_decoded", _FLOAT),
+    # of f_s on the val part, class-balanced: which pairs are eligible; null where the suite file has the list
+    ("target_before_val", _FLOAT),
 ]  # fmt: skip
 # All accuracies are class-balanced. Null: there is no such cell, or the attack looks at no model.
 _ATTACKS: list[tuple[str, pa.DataType]] = [

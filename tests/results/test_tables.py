@@ -54,7 +54,7 @@ def test_pandas_reads_every_column_of_the_design(run: SimpleNamespace, name: str
     assert set(DESIGN[name].split()) <= set(frame.columns)
     assert list(frame.columns) == tables.SCHEMAS[name].names
     stamp = pq.read_schema(path).metadata
-    assert stamp[b"mapbench.schema_version"] == b"3"
+    assert stamp[b"mapbench.schema_version"] == b"4"
     assert stamp[b"mapbench.writer"].startswith(b"mapbench")
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 

@@ -62,6 +62,8 @@ class DataAccess:
         self._needs, self._union = method.needs, union
         self._supply = {"source": method.needs.source, "target": method.needs.target}
         self._images = {d: images for d, (images, _) in parts.items() if self._supply[d] in REAL}
+        # images may lie on the host where a GPU trains; labels never do
+        self._device = {d: labels.device for d, (_, labels) in parts.items()}
         self._labels = {d: labels for d, (_, labels) in parts.items() if self._supply[d] == "labelled"}
         self._drawn: list[dict[str, tuple[Tensor, Tensor]]] = []  # of the last DRAWN epochs, the oldest first
 
@@ -74,7 +76,7 @@ class DataAccess:
     def _whole(self, domain: str) -> tuple[Tensor, Tensor | None]:
         if domain not in self._images:
             raise self._needs.refusal(self._method, f"{domain} data")
-        return normalise(self._images[domain]), self._labels.get(domain)
+        return normalise(self._images[domain].to(self._device[domain])), self._labels.get(domain)
 
     def optimizer(
         self, parameters: Iterable[nn.Parameter], lr: float | None = None, betas: tuple[float, float] = (0.9, 0.999)
@@ -107,7 +109,9 @@ class DataAccess:
             parts: dict[str, Tensor] = {}
             for domain, held in images.items():
                 rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
-                parts[f"x_{domain[0]}"] = normalise(self._moved(held[rows]))
+                taken = held[rows].to(self._device.get(domain, held.device))
+                rows = rows.to(taken.device)
+                parts[f"x_{domain[0]}"] = normalise(self._moved(taken))
                 if domain in self._images:
                     parts[f"rows_{domain[0]}"] = rows
                 if domain in labels:

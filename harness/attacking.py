@@ -28,8 +28,8 @@ def images(data: Path, suite: Suite, spec: dict[str, Any], device: torch.device)
     order = torch.randperm(len(held), generator=draws)
     drawn = labels.cpu()[order]
     turn = F.one_hot(drawn).cumsum(0).gather(1, drawn[:, None])[:, 0]  # an image is the turn-th of its class
-    rows = order[turn.argsort(stable=True)][: spec["attack_params"]["n"]].to(device)
-    return held[rows], labels[rows]
+    rows = order[turn.argsort(stable=True)][: spec["attack_params"]["n"]]
+    return held[rows.to(held.device)].to(device), labels[rows.to(device)]
 
 
 def budget(recipe: Recipe, n: int, owned: int) -> Recipe:

@@ -26,6 +26,9 @@ from suites import schema
 COUNT = 512  # generated images that are judged: a standard error of 2 % at most
 EPOCHS, BATCH, RATE, SHIFT = 20, 32, 1e-3, 3  # of the judge: 92 to 99 % on the real val parts of digits-mini, in 8 s
 EACH = 6  # pictures of a class
+REAL = (
+    500  # real images that are measured: all that digits-mini has; whole parts at 224 px do not fit beside their maps
+)
 
 _judges: dict[tuple[str, ...], nn.Sequential] = {}
 
@@ -40,7 +43,7 @@ def measure(
     embedding, as a share of the real images' own), `bn_distance` (see below), `moved` (neighbours only: mean absolute
     change of a pixel, in 0..1). `judge_real`, `f_s_real` and `bn_distance_real` say the same of real images, those of
     the part that is scored."""
-    real, labels = part_of(data, suite, spec, spec["source"], spec["score"], device)
+    real, labels = _some(*part_of(data, suite, spec, spec["source"], spec["score"], device))
     draws = torch.Generator().manual_seed(stable_seed("quality", spec["source"], spec["seed"]))
     said: dict[str, float] = {}
     if hasattr(module, "draw"):
@@ -57,6 +60,12 @@ def measure(
     said["diversity"] = _spread(made.float(), meant) / _spread(real.float(), labels)
     said["diversity_judge"] = _spread(logits(inside, made), meant.cpu()) / _spread(logits(inside, real), labels.cpu())
     return said, _picture(real, labels, made, meant)
+
+
+def _some(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """At most REAL of them, evenly from the first to the last, for a part may be sorted by class."""
+    rows = torch.linspace(0, len(images) - 1, min(REAL, len(images)), dtype=torch.float64).round().long()
+    return images[rows.to(images.device)].to(labels.device), labels[rows.to(labels.device)]
 
 
 def judge_of(data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device) -> nn.Sequential:
@@ -84,8 +93,9 @@ def _trained(net: nn.Sequential, images: Tensor, labels: Tensor) -> nn.Sequentia
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 - k / (steps * EPOCHS))
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(images)).to(images.device).split(BATCH)[:steps]:
-            moves = torch.randint(-SHIFT, SHIFT + 1, (2, len(rows))).to(images.device)
-            loss = F.cross_entropy(net(normalise(shifted(images[rows], *moves))), labels[rows])
+            moves = torch.randint(-SHIFT, SHIFT + 1, (2, len(rows))).to(labels.device)
+            shown = shifted(images[rows].to(labels.device), *moves)
+            loss = F.cross_entropy(net(normalise(shown)), labels[rows.to(labels.device)])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

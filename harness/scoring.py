@@ -7,6 +7,7 @@ The probes are fitted on the attacker's part and scored on val or test; training
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,36 @@ from harness.training import logits
 from results import metrics
 from suites import SuiteError, cache, schema
 
-RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts of domains on the device, as uint8
+RESIDENT: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}  # by content: parts of domains, images as uint8
+SHARE = 0.5  # of a GPU's memory that images may take, chosen: the other half is for nets and their maps
 
 
 def part_of(
     data: Path, suite: schema.Suite, spec: dict[str, Any], domain: str, part: str, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker. SuiteError where the data here is
-    not what the run was planned with: another machine's folder, or one that was built anew by another version."""
+    """Images uint8 (n,3,S,S) and labels int64 (n,), read from disk once per worker; the labels are on the device, the
+    images too, unless they would take too much of it (_placed). SuiteError where the data here is not what the run was
+    planned with: another machine's folder, or one that was built anew by another version."""
     key = (spec["domains"][domain], part, str(device))
     if key not in RESIDENT:
         if cache.manifest(suite, data, spec["split_seed"], domain)["fingerprint"] != spec["domains"][domain]:
             raise SuiteError(f"{data}: {domain} is not what the run was planned with: run the same command again")
         read = cache.read(suite, data, spec["split_seed"], domain, part)
-        images, labels = (torch.from_numpy(np.array(a)).to(device) for a in (read.images, read.labels))
-        RESIDENT[key] = images, labels
+        RESIDENT[key] = _placed(read.images, device), torch.from_numpy(read.labels).to(device)
     return RESIDENT[key]
+
+
+def _placed(images: np.ndarray, device: torch.device) -> Tensor:
+    """A part's images on the device; on the file itself, mapped into memory, where the device is the CPU (whose workers
+    then share one copy) or a GPU on which images would take more than SHARE of what this process may have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the file cannot be written to, and nothing here tries to
+        mapped = torch.from_numpy(images)
+    if device.type != "cuda":
+        return mapped
+    held = sum(images.nbytes for images, _ in RESIDENT.values() if images.is_cuda)
+    allowed = torch.cuda.get_device_properties(device).total_memory * torch.cuda.get_per_process_memory_fraction(device)
+    return mapped.to(device) if held + mapped.nbytes <= SHARE * allowed else mapped
 
 
 def score(

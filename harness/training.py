@@ -25,7 +25,9 @@ from methods.images import normalise
 from methods.synthesis import Synthesiser
 from suites.schema import Recipe
 
-EVAL_BATCH = 512  # large, because only the images' number is summed: the batch cannot change a prediction in eval mode
+# Images up to 64 px that are scored at once, and fewer larger ones: large, because only counts come of it, and the
+# batch cannot change a prediction in eval mode
+EVAL_BATCH = 512
 
 
 class Diverged(ArithmeticError):
@@ -157,4 +159,6 @@ def _flags(curves: dict[str, list[float]], classes: int) -> list[str]:
 def logits(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (n, K), float32 on the CPU, of uint8 images (n,3,S,S); the model runs in eval mode."""
     model.eval()
-    return torch.cat([model(normalise(part)).float().cpu() for part in images.split(EVAL_BATCH)])
+    device = next((p.device for p in model.parameters()), images.device)
+    batch = max(1, EVAL_BATCH * 64**2 // max(64, images.shape[-1]) ** 2)
+    return torch.cat([model(normalise(part.to(device))).float().cpu() for part in images.split(batch)])

@@ -190,7 +190,10 @@ def _parts(
         parts["source"] = part_of(data, suite, spec, spec["source"], "train", device)
     if spec.get("targets"):  # a method that needs no target has none
         pieces = [part_of(data, suite, spec, d, "train", device) for d in spec["targets"]]
-        parts["target"] = torch.cat([x for x, _ in pieces]), torch.cat([y for _, y in pieces])
+        parts["target"] = pieces[0]
+    if len(pieces) > 1:  # side by side; on the host where one of them is
+        place = torch.device("cpu") if any(not x.is_cuda for x, _ in pieces) else device
+        parts["target"] = torch.cat([x.to(place) for x, _ in pieces]), torch.cat([y for _, y in pieces])
     return parts, [len(images) for images, _ in pieces]
 
 

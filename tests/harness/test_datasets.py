@@ -1,0 +1,125 @@
+"""`mapbench data`, and what plan and run do where data is missing: said, blocked, and taken up when it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from scipy import ndimage
+
+from suites.domains.uci import digits
+from tests.harness.conftest import Mapbench
+
+RECIPE = {"optimizer": "adam", "lr": 1e-3, "batch": 16, "epochs": 3, "schedule": "linear"}
+
+
+def suite(name: str, domains: list[object], **more: object) -> str:
+    """A user's own suite file."""
+    return yaml.safe_dump(
+        {
+            "suite": name, "version": 1, "classes": 10, "image_size": 16, "domains": domains,
+            "backbones": ["convnet"], "recipes": {"convnet": {"train": RECIPE, "protect": RECIPE}},
+            "grid": {"methods": ["cuti", "constant"], "backbones": ["convnet"], "pairs": "all", "seeds": [0]},
+        } | more,
+        sort_keys=False,
+    )  # fmt: skip
+
+
+def handwriting(root: Path, degrees: float, count: int = 600) -> None:
+    """digits-mini's handwriting turned by so many degrees, a folder of PNG files per digit."""
+    images, labels = digits()
+    for i in range(count):
+        turned = ndimage.rotate(images[i] * (255 / 16), degrees, reshape=False, order=1)
+        path = root / str(labels[i]) / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(turned.clip(0, 255).round().astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with a suite file of two folders, `upright` (there) and `turned` (not yet), below `raw`."""
+    handwriting(tmp_path / "raw" / "upright", 0)
+    (tmp_path / "own.yaml").write_text(suite("own", ["folder:upright", {"turned": "folder:rotated/by-45"}]))
+    return tmp_path
+
+
+def test_rotated_handwriting_in_folders_of_a_users_own_runs_end_to_end(here: Path, mapbench: Mapbench) -> None:
+    """The whole way: data is missing and said so, is put there, prepared, planned, run, changed, and run anew."""
+    typed = ("--data", str(here / "raw"))
+    run = ("run", "own.yaml", *typed, "--executor", "inline", "--no-mlflow")
+    missing = mapbench("data", "own.yaml", *typed, cwd=here)
+    assert missing.returncode == 2
+    assert [line.split()[:4] for line in missing.stdout.split("\n")[1:3]] == [
+        ["upright", "your", "own", "'upright'"], ["turned", "your", "own", "'turned'"],
+    ]  # fmt: skip
+    assert "prepared" in missing.stdout.split("\n")[1] and "missing" in missing.stdout.split("\n")[2]
+    assert "rotated/by-45/CLASS/IMAGE" in missing.stdout
+    refused = mapbench(*run, cwd=here)
+    assert refused.returncode == 2 and not (here / "runs").exists()
+    (line,) = refused.stderr.strip().split("\n")
+    assert line.startswith("mapbench: your own 'turned' is not there: no ") and "rotated/by-45" in line
+    planned = mapbench("plan", "own.yaml", *typed, cwd=here)
+    assert planned.returncode == 0 and "blocked: 6 cells: own's data is not there" in planned.stdout
+    assert "waiting for data: 6 cells" in planned.stdout and "to do: 0 cells" in planned.stdout
+
+    handwriting(here / "raw" / "rotated" / "by-45", 45)
+    said = mapbench("data", "own.yaml", *typed, cwd=here)
+    assert said.returncode == 0 and "next     mapbench run own.yaml" in said.stdout
+    assert "preparing turned: 600 images" in said.stderr and "upright" not in said.stderr
+    again = mapbench("data", "own.yaml", *typed, "--json", cwd=here)
+    rows = json.loads(again.stdout)["domains"]
+    assert again.stderr == "" and [row["state"] for row in rows] == ["ready", "ready"]
+    assert rows[0]["parts"] == {"train": 432, "attacker": 48, "val": 60, "test": 60}
+    done = mapbench(*run, cwd=here)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mapbench(*run, cwd=here).stdout == "nothing to do: 6 cells done\n"
+    board = json.loads(mapbench("leaderboard", "runs/own", "--json", "--by-pair", cwd=here).stdout)
+    knew = {(row["source"], row["target"]): row["source_before"] for row in board}
+    assert min(knew.values()) > 0.7  # it has learned to read, upright and turned
+
+    handwriting(here / "raw" / "upright", 3, count=30)  # other pixels under the same names
+    changed = mapbench("plan", "own.yaml", *typed, cwd=here)
+    assert "preparing upright" in changed.stderr and "stale: 6 cells" in changed.stdout, changed.stdout
+
+
+def test_a_mistake_in_the_data_is_one_line_and_nothing_is_written(here: Path, mapbench: Mapbench) -> None:
+    typed = ("--data", str(here / "raw"))
+    handwriting(here / "raw" / "rotated" / "by-45", 45)
+    broken = here / "raw" / "rotated" / "by-45" / "3" / "truncated.png"
+    broken.write_bytes(next(broken.parent.glob("0*.png")).read_bytes()[:60])
+    for verb in (("run", "own.yaml", "--executor", "inline"), ("plan", "own.yaml")):
+        refused = mapbench(*verb, *typed, cwd=here)
+        (line,) = [line for line in refused.stderr.split("\n") if line.startswith("mapbench: ")]
+        assert refused.returncode == 2 and f"{broken} cannot be decoded" in line
+        assert not (here / "runs").exists()
+    told = mapbench("data", "own.yaml", *typed, cwd=here)
+    assert told.returncode == 2 and "broken" in told.stdout and f"{broken} cannot be decoded" in told.stdout
+    broken.unlink()
+    shutil.rmtree(broken.parent)
+    (here / "raw" / "rotated" / "by-45" / "three").mkdir()
+    shutil.copy(here / "raw" / "rotated" / "by-45" / "4" / "0004.png", here / "raw" / "rotated" / "by-45" / "three")
+    odd = mapbench("plan", "own.yaml", *typed, cwd=here)
+    assert odd.returncode == 2 and "only upright has '3'" in odd.stderr, odd.stderr
+
+
+def test_check_prepares_nothing_and_verify_reads_all(here: Path, mapbench: Mapbench) -> None:
+    typed = ("data", "own.yaml", "--data", str(here / "raw"))
+    handwriting(here / "raw" / "rotated" / "by-45", 45)
+    said = mapbench(*typed, "--check", cwd=here)
+    assert said.returncode == 0 and said.stdout.count(" there ") == 2 and not (here / "raw" / "prepared").exists()
+    assert mapbench(*typed, cwd=here).returncode == 0
+    (path,) = (here / "raw" / "prepared").glob("upright*/val.images.npy")
+    state = path.stat()
+    held = bytearray(path.read_bytes())
+    held[-1] ^= 1
+    path.write_bytes(held)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert mapbench(*typed, cwd=here).returncode == 0  # states only: no byte of a large set is read for nothing
+    found = mapbench(*typed, "--verify", cwd=here)
+    assert found.returncode == 2 and f"{path}: missing or damaged" in found.stdout

@@ -14,7 +14,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 (n,3,S,S) -> float32, /255 then ImageNet mean and std, channels_last: the published transform chain."""
-    return from_pixels(images.float() / 255)
+    mean, std = _statistics(images)
+    # in place, so that memory is gone through less often; the same operations, and bits, as the chain's
+    pictures = images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)
+    return pictures.contiguous(memory_format=torch.channels_last)
 
 
 def from_pixels(pictures: Tensor) -> Tensor:

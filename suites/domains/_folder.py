@@ -37,7 +37,8 @@ def own(name: str, path: str) -> Domain:
 
     layout = (f"{path}/CLASS/IMAGE ({' '.join(EXTENSIONS)}), one folder per class",)
     raw = Raw(f"your own {name!r}", layout, "put it there, or name another folder in the suite file", open_)
-    return Domain(name, f"a folder of your own, {path}", (), raw=raw, folder=path)
+    # not capped: what a person puts there is meant
+    return Domain(name, f"a folder of your own, {path}", (), raw=raw, folder=path, capped=False)
 
 
 def state(data: Path, domain: Domain) -> str:

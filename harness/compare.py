@@ -21,7 +21,10 @@ from results.published import SUITES, UNPROTECTED, Figure
 from suites import SuiteError
 from suites import pairs as pairing
 
-SENTENCE = f"{MAP_SENTENCE}; NTL and CUTI are written anew after their public code"
+SENTENCE = (
+    f"{MAP_SENTENCE}; NTL and CUTI are written anew after their public code. No verdict says that a paper's figure was "
+    "reproduced or refuted: what differs is noted."
+)
 
 
 def compare(directory: str, beside: tuple[str, ...], filters: Filters, as_json: bool) -> int:
@@ -51,7 +54,7 @@ def compare(directory: str, beside: tuple[str, ...], filters: Filters, as_json: 
     from results import compare_text
 
     title = f"mapbench compare: {api.show(store.out)} beside published figures"
-    compare_text.render(made, Console(), title, f"{SENTENCE}.")
+    compare_text.render(made, Console(), title, SENTENCE)
     return 0
 
 

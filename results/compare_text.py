@@ -6,24 +6,28 @@ is counted below the tables with the reason, so that a table holds only what a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from string import ascii_lowercase
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from results.compare import MEANINGS, NOT_COMPARABLE, NOT_RUN, Comparison
 from results.leaderboard import number
+from results.leaderboard.terminal import folded
 from results.published import Figure
 
 MARKS = {"inferred": "*", "digitised": "~"}
 STYLES = {NOT_COMPARABLE: "dim", NOT_RUN: "dim"}
-COLUMNS = ("variant", "backbone", "metric", "theirs", "ours", "diff", "n", "verdict", "notes")
-TEXT = ("variant", "backbone", "metric", "verdict", "notes")
+VARIANT = 22  # a longer one is folded after its commas: cut short, its settings could not be told apart
+COLUMNS = ("variant", "metric", "theirs", "ours", "diff", "n", "verdict", "notes")
+LEAST = {"variant": 10, "verdict": 10, "notes": 5}  # columns that may wrap in a narrow terminal, and how far
+TEXT = ("variant", "metric", "verdict", "notes")
 
 
 class Footnotes:
@@ -52,13 +56,17 @@ def render(comparisons: Sequence[Comparison], console: Console, title: str, sent
     footnotes = Footnotes()
     for _, rows in groupby(shown, key=_heading):
         console.print()
-        console.print(_table(list(rows), footnotes))
+        tried = list(rows)
+        table = _table(tried, footnotes, COLUMNS)
+        free = console.options.update(max_width=1000)
+        if Measurement.get(console, free, table).maximum > console.width:  # the one that a reader can work out
+            table = _table(tried, footnotes, tuple(name for name in COLUMNS if name != "diff"))
+        console.print(table)
     _lines("not comparable, because", footnotes.reasons, console)
     _lines("what else differs or is not known", footnotes.notes, console)
     _left_out([c for c in comparisons if c not in shown], console)
     console.print()
-    for word, meaning in MEANINGS.items():
-        console.print(Text.assemble((word, "bold"), f"  {meaning}"), style="dim")
+    _listed({word: Text(meaning, style="dim") for word, meaning in MEANINGS.items()}, console)
 
 
 def _heading(comparison: Comparison) -> str:
@@ -69,38 +77,44 @@ def _heading(comparison: Comparison) -> str:
     return " · ".join(filter(None, [figure.suite, f"{figure.cite} ({figure.via})", known]))
 
 
-def _table(rows: list[Comparison], footnotes: Footnotes) -> Table:
+def _table(rows: list[Comparison], footnotes: Footnotes, columns: Sequence[str]) -> Table:
     table = Table(
         title=escape(_heading(rows[0])), title_justify="left", title_style="bold", box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
     )  # fmt: skip
-    for name in COLUMNS:
-        folds = name in ("variant", "notes")
-        table.add_column(name, justify="left" if name in TEXT else "right", no_wrap=not folds, overflow="fold")
-    for pair, of in groupby(rows, key=lambda c: _pair(c.figure)):
-        table.add_row(Text(pair, style="bold"))
+    for name in columns:
+        table.add_column(
+            name, justify="left" if name in TEXT else "right", no_wrap=name not in LEAST, overflow="fold",
+            min_width=LEAST.get(name),
+        )  # fmt: skip
+    order = list(dict.fromkeys(map(_place, rows)))
+    for place, of in groupby(sorted(rows, key=lambda row: order.index(_place(row))), key=_place):
+        table.add_row(Text(place, style="bold"))
         for row in of:
-            table.add_row(*map(Text, _cells(row, footnotes)), style=STYLES.get(row.verdict, ""))
+            cells = _cells(row, footnotes)
+            table.add_row(*(Text(cells[name]) for name in columns), style=STYLES.get(row.verdict, ""))
     return table
 
 
-def _pair(figure: Figure) -> str:
-    return f"{figure.source}:{figure.target}" if figure.target else f"mean of {len(figure.pairs)} pairs"
+def _place(row: Comparison) -> str:
+    """The pair, and below it the network of ours."""
+    figure = row.figure
+    pair = f"{figure.source}:{figure.target}" if figure.target else f"mean of {len(figure.pairs)} pairs"
+    return f"{pair}\n ours: {row.backbone or 'nothing'}" + (f", split {row.split_seed}" if row.split_seed else "")
 
 
-def _cells(row: Comparison, footnotes: Footnotes) -> list[str]:
+def _cells(row: Comparison, footnotes: Footnotes) -> dict[str, str]:
+    """A row as text, by column."""
     figure, ours = row.figure, row.ours
     start = f" ({row.start})" if row.start not in (None, "source") else ""
-    split = f" split {row.split_seed}" if row.split_seed else ""
     value, difference, n = "–", "–", "–"
     if ours:
         half = f"±{number((ours.high - ours.low) / 2)}" if ours.low is not None and ours.high is not None else ""
         value, n = number(ours.value) + half, f"{ours.seeds}/{ours.units}"
         difference = "–" if row.difference is None else f"{row.difference:+.3f}"
-    return [
-        f"  {row.variant or figure.method}{start}{split}", row.backbone or "–", figure.metric, theirs(figure), value,
-        difference, n, row.verdict, footnotes.of(row),
-    ]  # fmt: skip
+    variant = folded(f"  {row.variant or figure.method}{start}", VARIANT)
+    texts = (variant, figure.metric, theirs(figure), value, difference, n, row.verdict, footnotes.of(row))
+    return dict(zip(COLUMNS, texts, strict=True))
 
 
 def theirs(figure: Figure) -> str:
@@ -115,18 +129,26 @@ def theirs(figure: Figure) -> str:
 def _lines(head: str, texts: dict[str, str], console: Console) -> None:
     if texts:
         console.print(f"\n{head}", style="bold", highlight=False)
-    for text, mark in texts.items():
-        console.print(Text(f"  {mark}  {text}"))
+        _listed({mark: Text(text) for text, mark in texts.items()}, console)
+
+
+def _listed(texts: Mapping[str, Text], console: Console) -> None:
+    """Each after its mark, its further lines under its first."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for mark, text in texts.items():
+        grid.add_row(Text(mark), text)
+    console.print(grid)
 
 
 def _left_out(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Figures that nothing of ours is put beside: how many of each publication, why, and of what."""
+    """Figures that nothing of ours is put beside: why, how many of each publication, and of what."""
     if comparisons:
-        console.print("\nnot comparable, and nothing of ours beside it", style="bold", highlight=False)
-    key = lambda c: (c.figure.cite, c.figure.via, c.why)  # noqa: E731
-    for (cite, via, why), of in groupby(sorted(comparisons, key=key), key=key):
+        console.print("\nnot comparable, and nothing of ours is put beside", style="bold", highlight=False)
+    key = lambda c: (c.why, c.figure.cite, c.figure.via)  # noqa: E731
+    for (why, cite, via), of in groupby(sorted(comparisons, key=key), key=key):
         rows = list(of)
         methods = ", ".join(dict.fromkeys(c.figure.method for c in rows))
         attacks = ", ".join(dict.fromkeys(c.figure.attack for c in rows if c.figure.attack))
         what = f"{methods} after {attacks}" if attacks else methods
-        console.print(Text(f"  {cite} ({via}), {len(rows)} figures of {what}: {'; '.join(why)}"))
+        figures = "1 figure" if len(rows) == 1 else f"{len(rows)} figures"
+        _listed({"-": Text(f"{cite} ({via}): {figures} of {what}; {'; '.join(why)}")}, console)

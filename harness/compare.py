@@ -62,9 +62,9 @@ def _figures(directory: str, suites: set[str], filters: Filters) -> list[Figure]
     """The published figures of these suites, and those that name none, as far as -m and -p choose them."""
     every = published.load()
     of_suites = [figure for figure in every if figure.suite in ("", *suites)]
+    has = ", ".join(sorted(suites))
     if not any(figure.suite for figure in of_suites):
         there = ", ".join(sorted({figure.suite for figure in every} - {""}))
-        has = ", ".join(sorted(suites))
         raise UsageError(
             f"{directory}: no published figure is of {has}; some are of {there}"
             if suites
@@ -73,14 +73,16 @@ def _figures(directory: str, suites: set[str], filters: Filters) -> list[Figure]
     methods = {text.partition("[")[0] for text in filters.methods}
     known = sorted({figure.method for figure in of_suites})
     if methods and not methods & set(known):
-        raise UsageError(f"no published figure is of {', '.join(sorted(methods))}; some are of {', '.join(known)}")
+        raise UsageError(
+            f"no published figure of {has} is of {', '.join(sorted(methods))}; some are of {', '.join(known)}"
+        )
     kept = [
         figure
         for figure in of_suites
         if (not methods or figure.method in (UNPROTECTED, *methods)) and (not filters.pairs or _of(figure, filters))
     ]
     if not kept:
-        raise UsageError(f"no published figure is of {', '.join(filters.pairs)}")
+        raise UsageError(f"no published figure of {has} is of {', '.join(filters.pairs)}")
     return kept
 
 

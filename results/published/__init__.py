@@ -138,7 +138,7 @@ def read(path: Path) -> list[Figure]:
     """The figures of one file; raises as `load` does."""
     found = []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file, strict=True)
+        rows = csv.DictReader(file, restkey="more", strict=True)
         for row in rows:
             try:
                 found.append(Figure.model_validate(row))

@@ -40,6 +40,7 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("merge", "runs/all"), "Missing argument 'FROM...'"),
         (("status", "runs/none"), "runs/none is not a run directory"),
         (("leaderboard", "runs/none"), "runs/none is not a run directory"),
+        (("compare", "runs/none", "published"), "runs/none is not a run directory"),
         (("retry", "runs/none"), "runs/none is not a run directory"),
         (("rum", QUICK), "rum"),
         (("check", "sa-mop"), "command line: unknown method 'sa-mop': did you mean sa-map?"),

@@ -62,7 +62,7 @@ def written(out: Path, *records: dict[str, Any]) -> Path:
 
 
 def cifar(seeds: int = 3, **spec: Any) -> list[dict[str, Any]]:
-    """ntl and cuti on CIFAR10 -> STL10, with JailNTL's network, size and init unless told; ntl alone, one seed, back."""
+    """ntl and cuti on CIFAR10 -> STL10, with JailNTL's network, size and init unless told; one seed of ntl back."""
     made = []
     for seed in range(seeds):
         f_s = trained("cifar10", seed, **spec)

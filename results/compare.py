@@ -33,7 +33,7 @@ NOT_RUN, NOT_COMPARABLE = "not run", "not comparable"
 AFTER_ATTACK = "theirs is after an attack, and none of ours is put beside those"
 UNNAMED = "of which data theirs is, is not said"
 COMPOSITE = "how their composite is formed was not read; ours: (source_after + 1 - target_after) / 2"
-UNDEFINED = "ours is not defined: the target was not made worse"
+UNDEFINED = "ours is not defined: a drop from nothing, or no target drop to divide by"
 MEANINGS = {
     "within": "our interval, or our mean where there is none, meets what their figure can stand for; a wide one proves "
     "little",
@@ -131,7 +131,8 @@ def _one(figure: Figure, group: pd.DataFrame, pairs: pd.DataFrame, specs: dict[s
     notes += [f"cells of ours that ended without a model, and so are in no mean: {failed}"] if failed else []
     notes += [f"flags of ours: {', '.join(flags)}"] if flags else []
     if not ours and done:
-        notes.append(f"{done} of its {len(figure.pairs)} pairs were run: their mean would be another quantity")
+        part = f"{done} of its {len(figure.pairs)} pairs were run: their mean would be another quantity"
+        notes.append(part if done < len(figure.pairs) else "no seed has all of its pairs")
     variant = UNPROTECTED if bare else str(first["variant"])
     why = _obstacles(figure, spec, variant) + ([UNDEFINED] if ours and ours.value is None else [])
     known = all(getattr(figure, name) and spec[name] for name in SIGNIFICANT) and figure.backbone not in FAMILIES

@@ -13,6 +13,7 @@ import pytest
 from harness import UsageError
 from harness.compare import compare
 from harness.grid import Filters
+from results import published
 from tests.harness.conftest import Mapbench
 from tests.harness.mirrored import seed_of_sweep
 from tests.results.beside import cifar, written
@@ -40,6 +41,12 @@ def test_only_figures_of_the_run_s_suites_and_of_none_that_is_named(capsys: Any,
     found = rows(capsys, out)
     assert figures(found, "suite") == {"cifar-stl", ""}
     assert [row["theirs"]["cite"] for row in found] == sorted(figure["theirs"]["cite"] for figure in found)
+
+
+def test_figures_keep_their_order(capsys: Any, out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backwards = published.load()[::-1]
+    monkeypatch.setattr(published, "load", lambda: backwards)
+    assert rows(capsys, out)[0]["theirs"]["cite"] == backwards[0].cite == "NTLBench, IJCAI 2025"
 
 
 def test_m_chooses_on_both_sides_and_f_s_stays(capsys: Any, out: str) -> None:

@@ -29,7 +29,7 @@ def trained(
         "start": None, "params": {}, "scenario": None, "source": source, "targets": [], "seed": seed, "classes": 10,
         "domains": list(SUITES[suite]), "score": spec["score"],
     }  # fmt: skip
-    rows = [score(d, own if d == source else others, 1000) for d in SUITES[suite]]
+    rows = [score(d, own if d == source else others, 1000, spec["score"]) for d in SUITES[suite]]
     return record(spec, cell, rows)
 
 
@@ -49,7 +49,7 @@ def protected(
     blocked = [d for t in targets for d in t.split("+")] or [d for d in cell["domains"] if d != cell["source"]]
     before = {row["domain"]: row["correct"] for row in parent["accuracy"]}
     right = before | {cell["source"]: source} | dict.fromkeys(blocked, target)
-    rows = [score(d, n, 1000) for d, n in right.items()] if changed.get("status", "ok") == "ok" else []
+    rows = [score(d, n, 1000, cell["score"]) for d, n in right.items()] if changed.get("status", "ok") == "ok" else []
     return record(spec, cell, rows, **changed)
 
 

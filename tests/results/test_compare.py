@@ -187,6 +187,13 @@ def test_a_mean_over_some_of_its_pairs_is_not_shown(beside: Compare) -> None:
     assert "11 of its 12 pairs were run: their mean would be another quantity" in row.notes
 
 
+def test_pairs_of_one_source_from_different_seeds_make_no_mean(beside: Compare) -> None:
+    made = [r for r in digits(2) if r["cell"]["targets"] != (["svhn"] if r["cell"]["seed"] else ["usps"])]
+    (row,) = beside(made, mean("source_drop", 0.015))
+    assert (row.verdict, row.pairs_done) == (NOT_RUN, 12)
+    assert "no seed has all of its pairs" in row.notes
+
+
 def test_a_train_cell_that_lacks_a_pair_is_in_no_mean(beside: Compare) -> None:
     (row,) = beside(digits(2, without=("usps", "svhn", 1)), mean("source_drop", 0.015))
     assert row.ours is not None
@@ -267,6 +274,20 @@ def test_a_ratio_without_a_target_drop_is_undefined(beside: Compare) -> None:
     assert row.ours is not None and row.ours.value is None
 
 
+def test_a_drop_from_nothing_is_undefined_and_still_json(beside: Compare) -> None:
+    f_s = trained("cifar10", others=0)
+    made = beside([f_s, protected(f_s, ["stl10"], 880, 0)], figure("target_drop", 0.8))
+    assert (made[0].verdict, made[0].why) == (NOT_COMPARABLE, [compare.UNDEFINED])
+    assert json.loads(compare.to_json(made, ""))["rows"][0]["ours"]["value"] is None
+
+
+def test_what_another_model_does_to_a_domain_that_it_was_not_asked_to_block_is_not_ours(beside: Compare) -> None:
+    f_s = trained("mnist", suite="digits", backbone="vgg11")
+    pair = {"suite": "digits", "backbone": "vgg11", "source": "mnist", "target": "usps"}
+    (row,) = beside([f_s, protected(f_s, ["svhn"], 856, 98)], figure("target_after", 0.6, **pair))
+    assert (row.verdict, row.ours) == (NOT_RUN, None)
+
+
 def test_what_was_not_run_stands_there_as_not_run(beside: Compare) -> None:
     (row,) = beside(cifar(3), figure(method="sa-map"))
     assert (row.verdict, row.why, row.variant) == (NOT_RUN, [], None)
@@ -304,6 +325,22 @@ def test_the_terminal_says_every_reason_and_cuts_nothing(everything: list[Compar
     )
     assert "0.870±0.015~" in text and "0.704..0.840*" in text
     assert all(f"{a}:{b}" in text for a, b in permutations(("cifar10", "stl10")))
+
+
+def test_a_narrow_terminal_keeps_every_reference(beside: Compare) -> None:
+    f_s = trained("cifar10", image_size=32, init="random", backbone="vgg11")
+    long = protected(f_s, ["stl10"], 856, 98, variant="ntl[beta=1,cap=sample,kl_reduction=batchmean]")
+    made = beside([f_s, long], figure())
+
+    def references(width: int) -> list[str]:
+        said = io.StringIO()
+        compare_text.render(made, Console(file=said, width=width), "", "")
+        lines = said.getvalue().split("\n")
+        head = next(i for i, line in enumerate(lines) if line.rstrip().endswith("notes"))
+        table = lines[head + 2 : lines.index("", head)]
+        return [mark for line in table for mark in line[lines[head].index("notes") :].split()]
+
+    assert references(80) == references(200) == ["a", "b", "c", "d", "1", "2"]
 
 
 def test_json_has_every_figure_and_no_number_that_is_none(everything: list[Comparison]) -> None:

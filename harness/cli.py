@@ -226,6 +226,17 @@ def leaderboard(directory: str, score: str, by_pair: bool, html: str | None, for
     return views.board(directory, _asked(typed)[0], score, html, form, by_pair)
 
 
+@cli.command()
+@click.argument("directory", metavar="DIR")
+@click.argument("beside", metavar="published", nargs=-1)
+@options(*FILTERS[:-1], JSON)
+def compare(directory: str, beside: tuple[str, ...], as_json: bool, **typed: Any) -> int:
+    """Ours beside the figures that papers print, with a verdict each, and what cannot be compared."""
+    from harness.compare import compare as comparing
+
+    return comparing(directory, beside, _asked(typed)[0], as_json)
+
+
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["methods", "backbones", "suites", "domains"]))
 @options(

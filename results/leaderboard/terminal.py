@@ -91,13 +91,13 @@ def _table(sheet: Sheet, console: Console) -> None:
     for row in rows:
         style = {"control": "dim", "1": "bold"}.get(row.get("rank", ""), "")
         table.add_row(
-            *(Text(_folded(row[name], variant) if name == "variant" else row[name]) for name in names), style=style
+            *(Text(folded(row[name], variant) if name == "variant" else row[name]) for name in names), style=style
         )
     if below:
         table.add_section()
         for row in below:
             table.add_row(
-                *(Text(_folded(row[name], variant) if name == "variant" else row[name]) for name in names),
+                *(Text(folded(row[name], variant) if name == "variant" else row[name]) for name in names),
                 style="italic dim",
             )
     console.print(table)
@@ -110,7 +110,7 @@ def _table(sheet: Sheet, console: Console) -> None:
         console.print(f"left out at this width: {', '.join(left_out)}", style="dim")
 
 
-def _folded(text: str, width: int) -> str:
+def folded(text: str, width: int) -> str:
     """A long variant over several lines, broken after its commas: cut short, its settings could not be told apart."""
     lines = [""]
     for piece in re.findall(r"[^,]+,?|,", text) if len(text) > width else [text]:

@@ -271,6 +271,7 @@ def check(method: str, extra_methods: tuple[str, ...], as_json: bool) -> int:
 @click.argument("target", metavar="SUITE|FILE.yaml")
 @options(
     DATA,
+    WEIGHTS,
     click.option("--download", is_flag=True, help="Fetch what torchvision can fetch."),
     click.option("--check", is_flag=True, help="Only look; prepare nothing."),
     click.option("--verify", is_flag=True, help="Read every byte of what was prepared before."),
@@ -281,10 +282,10 @@ def data(target: str, data: str | None, as_json: bool, **typed: Any) -> int:
     """Verify the data of a suite and prepare it; what is missing, where it must lie, and where to get it."""
     from harness import api, datasets
 
-    found, missing = datasets.data(target, data, **typed)
-    text = datasets.text(found, missing, api.data_dir(data), target)
-    click.echo(json.dumps(datasets.as_json(found, missing), indent=1) if as_json else text)
-    return 2 if missing else 0
+    survey = datasets.data(target, data, **typed)
+    said = datasets.as_json(survey) if as_json else None
+    click.echo(json.dumps(said, indent=1) if said else datasets.text(survey, api.data_dir(data), target))
+    return 0 if survey.complete else 2
 
 
 @cli.group()

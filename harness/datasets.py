@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import UsageError, api, environment, grid
-from suites import SuiteError, cache, splits
+from suites import SuiteError, backbones, cache, splits
+from suites.backbones import weights as fetch
 from suites.domains import Domain, MissingData, Raw
 from suites.schema import Suite
 
@@ -39,20 +41,47 @@ class Found:
     folder: str = ""
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The file of a backbone's ImageNet weights. `state`: ready | missing."""
+
+    backbone: str
+    file: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is of a suite's data, and what is missing of it."""
+
+    found: list[Found]
+    missing: list[Raw]
+    weights: list[Weights]
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing and all(one.state == "ready" for one in self.weights)
+
+
 def data(
-    target: str, folder: str | None, download: bool = False, check: bool = False, verify: bool = False,
-    jobs: int | None = None,
-) -> tuple[list[Found], list[Raw]]:  # fmt: skip
-    """What there is of each domain of a suite or grid file, prepared unless `check`; the data sets that are missing.
+    target: str, folder: str | None, weights: str | None = None, download: bool = False, check: bool = False,
+    verify: bool = False, jobs: int | None = None,
+) -> Survey:  # fmt: skip
+    """What there is of each domain of a suite or grid file, prepared unless `check`; and of ImageNet weights.
 
     `download`: fetch what torchvision can first. `verify`: read every byte of what was prepared before."""
-    suites, where = grid.suites(target), api.data_dir(folder)
+    suites, where, nets = grid.suites(target), api.data_dir(folder), api.weights_dir(weights)
+    begun = [b for suite, _, names in suites for b in names if suite.recipes[b].init == "imagenet"]
+    files = {b: nets / str(backbones.card(b).weights) for b in dict.fromkeys(begun)}
     if download:
-        for one in {raw.title: raw for suite, seed in suites for raw in _fetchable(suite, seed, where)}.values():
-            _fetch(one, where)
+        for one in {raw.title: raw for suite, seed, _ in suites for raw in _fetchable(suite, seed, where)}.values():
+            _fetch(one.title, where, one.download, one.get)
+        for b, path in files.items():
+            if not path.is_file():
+                _fetch(f"{path.name}, the ImageNet weights of {b},", nets, partial(fetch.download, b), fetch.url(b))
     found, missing = [], dict[str, Raw]()
     with Bar() as bar:
-        for suite, seed in suites:
+        for suite, seed, _ in suites:
             cache.renew(suite, where, seed)
             for name in suite.domains:
                 seen = _look(suite, seed, name, where, check, verify, jobs or environment.cores(), bar)
@@ -62,7 +91,8 @@ def data(
                 found.append(seen)
             if all(seen.state in ("ready", "prepared") for seen in found if seen.suite == suite.suite):
                 cache.fingerprints(suite, where, seed)  # whether they fit together
-    return found, list(missing.values())
+    there = [Weights(b, api.show(path), "ready" if path.is_file() else "missing") for b, path in files.items()]
+    return Survey(found, list(missing.values()), there)
 
 
 def _fetchable(suite: Suite, seed: int, where: Path) -> Iterator[Raw]:
@@ -76,15 +106,15 @@ def _fetchable(suite: Suite, seed: int, where: Path) -> Iterator[Raw]:
                 yield raw
 
 
-def _fetch(raw: Raw, where: Path) -> None:
-    assert raw.download is not None
-    print(f"downloading {raw.title}", file=sys.stderr, flush=True)
+def _fetch(what: str, where: Path, download: Callable[[Path], object] | None, get: str) -> None:
+    assert download is not None
+    print(f"downloading {what.rstrip(',')}", file=sys.stderr, flush=True)
     try:
         where.mkdir(parents=True, exist_ok=True)
-        raw.download(where)
+        download(where)
     except (OSError, RuntimeError, ValueError) as error:  # no network, a dead link, another checksum, a full disk
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{raw.title} cannot be downloaded ({said}); {raw.get}") from None
+        raise UsageError(f"{what} cannot be downloaded ({said}); {get}") from None
 
 
 def _look(
@@ -118,19 +148,21 @@ def _title(domain: Domain) -> str:
     return domain.raw.title if domain.raw else "embedded"
 
 
-def as_json(found: list[Found], missing: list[Raw]) -> dict[str, Any]:
-    """For scripts: the domains, and of each data set that is missing what is expected."""
+def as_json(survey: Survey) -> dict[str, Any]:
+    """For scripts: the domains, the weights, and of each data set that is missing what is expected."""
     return {
-        "domains": [asdict(one) for one in found],
+        "domains": [asdict(one) for one in survey.found],
+        "weights": [asdict(one) for one in survey.weights],
         "expected": [
             {"data_set": raw.title, "layout": list(raw.layout), "md5": dict(raw.sums()), "get": raw.get}
-            for raw in missing
+            for raw in survey.missing
         ],
     }
 
 
-def text(found: list[Found], missing: list[Raw], where: Path, target: str) -> str:
+def text(survey: Survey, where: Path, target: str) -> str:
     """For people."""
+    found, missing = survey.found, survey.missing
     from rich.console import Console
     from rich.table import Table
 
@@ -160,7 +192,14 @@ def text(found: list[Found], missing: list[Raw], where: Path, target: str) -> st
         lines += [f"    {raw.get}"]
         if raw.download:
             lines += [f"    or: mapbench data {target} --download"]
-    if not missing:
+    if survey.weights:
+        lines += ["", "ImageNet weights"]
+        lines += [f"    {one.backbone:<10}{one.state:<9}{one.file}" for one in survey.weights]
+        gone = [one.backbone for one in survey.weights if one.state == "missing"]
+        lines += [f"    get {fetch.url(backbone)}" for backbone in gone]
+        if gone:
+            lines += [f"    or: mapbench data {target} --download; another folder: --weights DIR"]
+    if survey.complete:
         there = any(one.state == "there" for one in found)
         lines += ["", f"next     mapbench {'data' if there else 'run'} {target}"]
     return "\n".join(lines)

@@ -141,19 +141,22 @@ def read(target: str, filters: Filters = Filters()) -> Grid:
     return Grid(file.grid, tuple(parts))
 
 
-def suites(target: str) -> list[tuple[schema.Suite, int]]:
-    """The suites of a suite's name or a YAML file, each with its split_seed, once; methods are not looked at."""
+def suites(target: str) -> list[tuple[schema.Suite, int, tuple[str, ...]]]:
+    """The suites of a suite's name or a YAML file, each once, with its split_seed and the backbones that run on it;
+    methods are not looked at."""
     path = _path(target)
     if schema.is_suite(path):
         suite = schema.read_yaml(path, schema.Suite)
-        return [(suite, suite.split_seed)]
-    found: dict[tuple[str, int], schema.Suite] = {}
+        return [(suite, suite.split_seed, tuple(suite.grid.backbones))]
+    found: dict[tuple[str, int], tuple[schema.Suite, tuple[str, ...]]] = {}
     for part in schema.read_yaml(path, GridFile).grids:
         suite = _suite(part, schema.load_suite(part.suite))
         at = suite.suite, suite.split_seed if part.split_seed is None else part.split_seed
-        before = found.get(at, suite)  # parts may differ in their watermarks
-        found[at] = suite.model_copy(update={"domains": list(dict.fromkeys([*before.domains, *suite.domains]))})
-    return [(suite, seed) for (_, seed), suite in found.items()]
+        before, nets = found.get(at, (suite, ()))  # parts may differ in their watermarks and backbones
+        domains = list(dict.fromkeys([*before.domains, *suite.domains]))
+        nets = tuple(dict.fromkeys([*nets, *(part.backbones or suite.grid.backbones)]))
+        found[at] = suite.model_copy(update={"domains": domains}), nets
+    return [(suite, seed, nets) for (_, seed), (suite, nets) in found.items()]
 
 
 def _suite(part: GridPart, suite: schema.Suite) -> schema.Suite:

@@ -236,7 +236,7 @@ def make(
 
     `pretrained` is the folder of ImageNet weights; SuiteError names every file that is missing in it. `f_s` is the
     file of the user's own source model, where the grid stands on one."""
-    hashes = _hashes(imagenet(grid, f_s is not None), pretrained)  # first: a person must fetch what is missing here
+    hashes = _hashes(grid, imagenet(grid, f_s is not None), pretrained, data)  # first: a person must fetch them
     done = (record["spec"] for record in store.each() if record["status"] == "ok")
     given = None if f_s is None else source_model.check(grid, f_s, done)
     prints, counts, absent = _data(grid, data, watch)
@@ -301,7 +301,9 @@ def _enough(grid: Grid, data: Path, absent: Container[tuple[str, int]]) -> None:
         raise UsageError("\n".join(sorted(errors)))
 
 
-def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
+def _hashes(grid: Grid, backbones: Iterable[str], pretrained: Path, data: Path) -> dict[str, str]:
+    """sha256 of each backbone's weights file. SuiteError for each that is missing, and with them for each data set that
+    is, so that a person can fetch all at once."""
     found, errors = {}, []
     for backbone in backbones:
         try:
@@ -309,5 +311,17 @@ def _hashes(backbones: Iterable[str], pretrained: Path) -> dict[str, str]:
         except SuiteError as error:
             errors.append(str(error))
     if errors:
-        raise SuiteError("\n".join(errors))
+        raise SuiteError("\n".join(dict.fromkeys([*errors, *_not_there(grid, data)])))
     return found
+
+
+def _not_there(grid: Grid, data: Path) -> Iterator[str]:
+    """A line for each data set that is neither prepared nor there to be prepared."""
+    for part in grid.parts:
+        for domain in part.suite.domains:
+            raw = part.suite.domain(domain).raw
+            if raw and not cache.folder(part.suite, data, part.split_seed, domain).is_dir():
+                try:
+                    raw.read(data)
+                except SuiteError as error:
+                    yield str(error)

@@ -36,13 +36,25 @@ def find(backbone: str, folder: Path) -> Path:
     path = folder / name
     if not path.is_file():
         raise SuiteError(
-            f"{backbone} has init: imagenet, but {path} is not there: get it from {_url(backbone)}, or name the folder "
+            f"{backbone} has init: imagenet, but {path} is not there: get it from {url(backbone)}, or name the folder "
             "that has it with --weights or MAPBENCH_WEIGHTS, or use init: random"
         )
     return path
 
 
-def _url(backbone: str) -> str:
+def download(backbone: str, folder: Path) -> Path:
+    """Fetch the publisher's file as torch.hub does, which checks what its name says of its sha256; its place.
+
+    OSError or RuntimeError where it cannot."""
+    from torch import hub
+
+    name = str(card(backbone).weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    hub.download_url_to_file(url(backbone), str(folder / name), name.removesuffix(".pth").rsplit("-")[-1])
+    return folder / name
+
+
+def url(backbone: str) -> str:
     """Where torchvision itself would fetch the file."""
     from torchvision import models
 

@@ -21,7 +21,7 @@ from harness.params import IMAGES, bounds
 from harness.plan import Plan
 from results import StoreError, place
 from results.store import Store
-from suites import SuiteError, backbones, pairs, schema
+from suites import SuiteError, backbones, domains, pairs, schema
 
 
 def plan_json(name: str, made: Plan) -> dict[str, Any]:
@@ -229,18 +229,33 @@ def listing(what: str, extra_methods: tuple[str, ...] = ()) -> list[dict[str, An
             {"name": s.suite, "version": s.version, "domains": list(s.domains), "backbones": list(s.recipes)}
             for s in suites
         ]
-    return [{"name": d, "suite": s.suite} for s in suites for d in s.domains]
+    used: dict[str, list[str]] = {}
+    for suite in suites:
+        for domain in suite.domains:
+            used.setdefault(domain, []).append(suite.suite)
+    every = {**{name: domains.known()[name] for name in used}, **domains.known()}  # in the order of the suites
+    return [
+        {
+            **{"name": name, "about": held.about, "data_set": held.raw.title if held.raw else "embedded"},
+            **{"classes": len(held.classes), "suites": used.get(name, [])},
+        }
+        for name, held in every.items()
+    ]
 
 
 def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
     """`list` for people."""
     if what == "suites":
+        wide = max(len(r["name"]) for r in rows) + 2
         return "\n".join(
-            f"{r['name']:<14}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows
+            f"{r['name']:<{wide}}{', '.join(r['domains'])}; backbones {', '.join(r['backbones'])}" for r in rows
         )
     if what == "domains":
         marked = "each also as NAME@wmV, with a watermark of value V on its images: `watermarks:` in a grid's part"
-        return "\n".join([*(f"{r['name']:<14}{r['suite']}" for r in rows), marked])
+        own = "a folder of your own, one folder per class in it: `domains: [\"folder:PATH\", ...]` in your suite file"
+        wide = max(len(r["name"]) for r in rows) + 2
+        told = (f"{r['name']:<{wide}}{r['about']} ({', '.join(r['suites']) or 'in no suite'})" for r in rows)
+        return "\n".join([*told, marked, own])
     if what == "backbones":
         cost = "least px, and GFLOP of one forward pass at 64 px:"
         return "\n".join([cost, *(f"{r['name']:<10}{r['stride']:>3}{r['gflop64']:>7.3f}  {r['source']}" for r in rows)])

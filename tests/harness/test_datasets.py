@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from scipy import ndimage
 
+from results import tables
 from suites.domains.uci import digits
 from tests.harness.conftest import Mapbench
 
@@ -82,6 +83,14 @@ def test_rotated_handwriting_in_folders_of_a_users_own_runs_end_to_end(here: Pat
     board = json.loads(mapbench("leaderboard", "runs/own", "--json", "--by-pair", cwd=here).stdout)
     knew = {(row["source"], row["target"]): row["source_before"] for row in board}
     assert min(knew.values()) > 0.7  # it has learned to read, upright and turned
+
+    accuracy = tables.read(here / "runs" / "own", "accuracy").to_pandas()
+    kinds = tables.read(here / "runs" / "own", "cells").to_pandas().set_index("key").kind
+    # which pairs count is chosen by f_s's val accuracy, as long as the suite file has no list
+    scored = {(kinds[key], part) for key, part in zip(accuracy.key, accuracy.part, strict=True)}
+    assert scored == {("train", "test"), ("train", "val"), ("protect", "test")}
+    pairs = tables.read(here / "runs" / "own", "pairs").to_pandas()
+    assert pairs.target_before_val.notna().all() and (pairs.target_before_val != pairs.target_before_balanced).any()
 
     handwriting(here / "raw" / "upright", 3, count=30)  # other pixels under the same names
     changed = mapbench("plan", "own.yaml", *typed, cwd=here)

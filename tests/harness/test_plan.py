@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from harness.grid import Filters, read
-from harness.plan import Plan, make
+from harness.plan import Plan, make, note
 from results.store import Store
-from suites import cache
+from suites import backbones, cache, schema
+from suites.domains import MissingData
 from tests.harness.conftest import QUICK
 
 PART = "  - {suite: digits-mini, WATERMARKS pairs: ['uci:print'], methods: [ntl], seeds: [0], attacks: []}\n"
@@ -150,3 +151,79 @@ def test_what_is_asked_for_beyond_is_new_and_the_rest_stays_done(whole: Path) ->
     more = grown(whole, methods=(*ASKED, "constant", "sa-map[lam=0.5]"))
     assert {cell.meta["variant"] for cell in more.by_status["new"]} == {"constant", "sa-map[lam=0.5]"}
     assert {cell.key for cell in more.by_status["done"]} == before
+
+
+@pytest.fixture
+def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A grid of two suites, of which `b` lacks its data as long as the file `here` is not there."""
+    base = schema.load_suite("digits-mini")
+    for name in "ab":
+        held = base.model_copy(update={"suite": name, "eligible": [], "domains": ["uci", "print"]})
+        monkeypatch.setitem(SUITES, name, held)
+    monkeypatch.setattr(schema, "load_suite", SUITES.__getitem__)
+
+    def fingerprints(suite: Any, *_: Any) -> dict[str, str]:
+        if suite.suite == "b" and not (tmp_path / "here").exists():
+            raise MissingData("MNIST is not there: no x\nUSPS is not there: no y")
+        return {domain: domain for domain in suite.domains}
+
+    monkeypatch.setattr(cache, "fingerprints", fingerprints)
+    part = "  - {suite: NAME, pairs: ['uci:print'], methods: [ntl, df-map], seeds: [0], attacks: []}\n"
+    text = "".join(part.replace("NAME", name) for name in "ab")
+    (tmp_path / "mine.yaml").write_text("grid: mine\ngrids:\n" + text)
+    return tmp_path
+
+
+SUITES: dict[str, Any] = {}
+
+
+def of_halves(folder: Path) -> Plan:
+    return make(read(str(folder / "mine.yaml")), Store(folder / "run"), folder, folder)
+
+
+def test_cells_without_data_are_blocked_and_the_others_run(halves: Path) -> None:
+    made = of_halves(halves)
+    assert made.missing_data == ["MNIST is not there: no x", "USPS is not there: no y"]
+    assert {cell.meta["suite"] for cell in made.todo()} == {"a"} and len(made.todo()) == 5
+    assert [cell.meta["suite"] for cell in made.by_status["blocked"]] == ["b"] * 5
+    (halves / "here").touch()
+    assert len(of_halves(halves).todo()) == 10 and of_halves(halves).missing_data == []
+
+
+def test_what_was_done_stays_on_the_board_while_its_data_is_away(halves: Path) -> None:
+    grid, store = read(str(halves / "mine.yaml")), Store(halves / "run")
+    (halves / "here").touch()
+    whole = of_halves(halves)
+    note(store, grid, whole, None)
+    before = store.plan()
+    (halves / "here").unlink()
+    note(store, grid, of_halves(halves), None)
+    after = store.plan()
+    assert before and after and before["cells"] == after["cells"]
+    assert {cell["key"] for cell in after["cells"]} == {cell.key for cell in whole.cells}
+    store.plan_path.unlink()
+    note(store, grid, of_halves(halves), None)
+    alone = store.plan()
+    assert alone and {cell["suite"] for cell in alone["cells"]} == {"a"}  # cells without keys are written nowhere
+
+
+def test_costs_follow_from_the_images_there_are(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (halves / "here").touch()
+    sizes = {"uci": 2000, "print": 500}
+    monkeypatch.setattr(cache, "counts", lambda suite, *_: sizes)
+    costs = {(c.meta["kind"], c.meta["method"]): c.cost for c in of_halves(halves).cells if c.meta["suite"] == "a"}
+    epochs = schema.load_suite("a").recipes["convnet"]
+    one = 3 * backbones.card("convnet").gflop(32)
+    assert costs["train", None] == pytest.approx(one * epochs.train.epochs * 2000)
+    assert costs["protect", "ntl"] == pytest.approx(one * epochs.protect.epochs * 2 * 500)  # as long as the smaller
+    assert costs["protect", "df-map"] == pytest.approx(one * epochs.protect.epochs * 2 * 2000)
+
+
+def test_other_sizes_of_the_parts_are_a_suite_of_their_own(tmp_path: Path) -> None:
+    part = "{suite: digits-mini, split: SPLIT, pairs: ['uci:print'], methods: [ntl], seeds: [0], attacks: []}"
+    for split, name in (("legacy5k", "digits-mini-legacy5k"), ("ntlbench", "digits-mini")):
+        (tmp_path / "mine.yaml").write_text(f"grid: mine\ngrids:\n  - {part.replace('SPLIT', split)}\n")
+        made = make(read(str(tmp_path / "mine.yaml")), Store(tmp_path / "run"), tmp_path, tmp_path)
+        assert {cell.meta["suite"] for cell in made.cells} == {name}
+        (held,) = {cell.suite["split"] for cell in made.cells}
+        assert held == split and bool(made.cells[0].suite["eligible"]) == (split == "ntlbench")

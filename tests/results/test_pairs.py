@@ -66,3 +66,14 @@ def test_the_rule_asks_for_a_third_of_the_way_from_chance_on_the_mean_of_seeds()
         for seed, value in enumerate(values)
     ]
     assert pairs.by_rule(pd.DataFrame(rows)) == {("s", 0, "test", "b"): {("uci", "print")}}
+
+
+def test_the_rule_goes_by_val_where_that_is_known() -> None:
+    """On the part that is scored f_s knows the one target well and the other not; on val it is the other way round."""
+    place = {"suite": "s", "split_seed": 0, "score": "test", "backbone": "b", "source": "uci", "current": True}
+    known = {"print": (0.9, 0.3), "street": (0.3, 0.9), "uci-m": (0.9, None)}
+    rows = [
+        {**place, "target": target, "seed": 0, "classes": 10, "target_before_balanced": test, "target_before_val": val}
+        for target, (test, val) in known.items()
+    ]
+    assert pairs.by_rule(pd.DataFrame(rows)) == {("s", 0, "test", "b"): {("uci", "street"), ("uci", "uci-m")}}

@@ -145,6 +145,14 @@ def test_damage_is_refused_with_one_line(small, copy, name, damage):
             cache.read(small, copy, 0, "print", name.split(".")[0])
 
 
+def test_a_list_of_images_that_was_changed_is_refused(small, copy):
+    path = cache.folder(small, copy, 0, "print") / "items.jsonl"
+    assert len(list(cache.items(small, copy, 0, "print"))) == 1800
+    path.write_text(path.read_text().replace('"label":3', '"label":4', 1))
+    with pytest.raises(SuiteError, match=r"items\.jsonl: missing or damaged"):
+        next(cache.items(small, copy, 0, "print"))
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(suite, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SuiteError, match=r"cannot write the image cache \(.*\); choose another folder") as e:

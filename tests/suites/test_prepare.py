@@ -106,8 +106,19 @@ def test_an_interrupted_build_goes_on_where_it_was(asked: list[int], tmp_path: P
     with (partial / "journal.jsonl").open("a") as journal:
         journal.write('{"part":"train","sta')
     told: list[int] = []
-    prints = cache.fingerprints(suite, tmp_path, 0, lambda domain, done, total: told.append(done))
+
+    def stop_again(domain: str, done: int, total: int) -> None:
+        told.append(done)
+        if done >= 600:
+            raise Stop
+
+    with pytest.raises(Stop):
+        cache.fingerprints(suite, tmp_path, 0, stop_again)
     assert told[0] == noted - len(broken["sums"])
+    second, before = told[-1], len(asked)
+    told.clear()
+    prints = cache.fingerprints(suite, tmp_path, 0, lambda domain, done, total: told.append(done))
+    assert told[0] == second  # the half line did not spoil the one that came after it
     assert len(asked) - before == 2 * COUNT - told[0]
     assert sorted(p.name for p in (tmp_path / "prepared").iterdir()) == [
         f"{name}-16px-v1-ntlbench-split0" for name in ("other", "toys")

@@ -34,6 +34,12 @@ def extract(archive: str | Path, folder: str | Path) -> Path:
         else:
             with tarfile.open(archive) as held:
                 held.extractall(ready, filter="data")
+                assert held.fileobj
+                held.fileobj.seek(held.offset)
+                if held.fileobj.read(tarfile.BLOCKSIZE).strip(
+                    b"\0"
+                ):  # tarfile takes a header it cannot read for the end
+                    raise EOFError("it ends in the middle: cut short, or damaged")
         ready.rename(folder)
     except tarfile.FilterError as error:
         raise SuiteError(f"{archive} is not unpacked: {error}") from None

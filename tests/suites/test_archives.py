@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -65,6 +66,25 @@ def test_what_is_cut_short_leaves_nothing(tmp_path: Path, how: str) -> None:
     archive.write_bytes(b"no archive at all" if how == "text" else archive.read_bytes()[:-60])
     with pytest.raises(SuiteError, match="cannot be unpacked"):
         archives.extract(archive, tmp_path / "set")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("how", ["cut", "damaged"])
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_header_that_cannot_be_read_is_no_end(tmp_path: Path, how: str, mode: str) -> None:
+    """A tar without compression has no sum of its own: tarfile stops at such a header as if all had been there."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as held:
+        for name in "abc":
+            held.addfile(member(name), io.BytesIO(b"x"))
+    content = bytearray(plain.getvalue())  # a block of 512 for each header and each content
+    if how == "cut":
+        del content[2 * 1024 + 300 :]
+    else:
+        content[1024:1040] = b"\xff" * 16
+    (tmp_path / "a").write_bytes(gzip.compress(content) if mode == "w:gz" else content)
+    with pytest.raises(SuiteError, match="cannot be unpacked: it ends in the middle"):
+        archives.extract(tmp_path / "a", tmp_path / "set")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 

@@ -86,10 +86,10 @@ def test_missing_images_are_counted(tmp_path, made):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("png 66\n", "png 67\n", "has a line 3 whose label, 67, is 'cell_phone': clipart/cello/clipart_067_000000.png"),
-        ("png 66\n", "png 345\n", "has a line 3 whose label, 345, is not below 345: clipart/cello/"),
-        ("png 66\n", "png\n", "has a line 3 that is not `path label`: 'clipart/cello/clipart_067_000000.png'"),
-        ("clipart/cello", "clipart//cello/..", "has a line 3 that is not `path label`"),
+        ("png 66\n", "png 67\n", "has a line 4 whose label, 67, is 'cell_phone': clipart/cello/clipart_067_000000.png"),
+        ("png 66\n", "png 345\n", "has a line 4 whose label, 345, is not below 345: clipart/cello/"),
+        ("png 66\n", "png\n", "has a line 4 that is not `path label`: 'clipart/cello/clipart_067_000000.png'"),
+        ("clipart/cello", "clipart//cello/..", "has a line 4 that is not `path label`"),
     ],
 )
 def test_a_line_that_cannot_be_right(tmp_path, made, monkeypatch, old, new, said):
@@ -105,9 +105,26 @@ def test_an_image_in_both_lists_counts_once(tmp_path, made, monkeypatch):
 
 def test_at_most_a_hundred_a_class_and_no_caps(suite, tmp_path, made, monkeypatch):
     held = domains.known()
-    assert {(held[f"domainnet-{n}"].per_class, held[f"domainnet-{n}"].capped) for n in domainnet.COUNTS} == {(100, False)}
-    monkeypatch.setitem(held, NAME, replace(held[NAME], per_class=2))
+    assert {(held[f"domainnet-{n}"].per_class, held[f"domainnet-{n}"].capped) for n in domainnet.COUNTS} == {
+        (100, False)
+    }
+    for name in sorted(made)[:6]:
+        at = tmp_path / "domain_net" / name
+        at.with_stem(f"{at.stem}_").write_bytes(at.read_bytes())
+    listing(
+        tmp_path,
+        monkeypatch,
+        lambda text: text + "".join(f"{n[:-4]}_.png {made[n][0]}\n" for n in sorted(made)[:6]),
+    )
+    monkeypatch.setitem(held, NAME, replace(held[NAME], per_class=4))
     monkeypatch.setattr("suites.splits.MOST", {"train": 1, "val": 1, "test": 1})
     small = suite.model_copy(update={"domains": [NAME], "classes": 345})
     labels = [item["label"] for item in cache.items(small, tmp_path, 0, NAME)]
-    assert len(labels) == 11 and max(np.bincount(labels)) == 2  # 12 are dealt: 9, 1 and 1
+    assert sorted(np.bincount(labels)[np.unique(labels)]) == [
+        3,
+        3,
+        3,
+        3,
+        4,
+        4,
+    ]  # of 6 and 6: all 20 are dealt, 16 + 2 + 2

@@ -123,6 +123,6 @@ def test_labels_that_are_none(both, content):
 
 
 def test_a_tree_that_someone_made_is_preferred(both):
-    tree, lila, made, _ = both
+    lila = both[1]
     (lila / "terra_incognita" / "location_43").mkdir()
     refused(lila, NAME, lila / "terra_incognita" / "location_43" / "bird", "is not there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,17 @@ def test_missing_images_are_counted(tmp_path, made):
     for name in gone:
         (tmp_path / "domain_net" / name).unlink()
     refused(tmp_path, NAME, f"5 of {len(made)} listed images are not there, the first {gone[0]}")
+
+
+@pytest.mark.parametrize("how", ["gone", "a file"])
+def test_a_class_that_is_not_there_is_counted_too(tmp_path, made, how):
+    at = tmp_path / "domain_net" / "clipart" / "cello"
+    shutil.rmtree(at)
+    if how == "a file":
+        at.touch()
+    refused(
+        tmp_path, NAME, f"3 of {len(made)} listed images are not there, the first clipart/cello/clipart_067_000000.png"
+    )
 
 
 @pytest.mark.parametrize(

@@ -144,13 +144,14 @@ def test_a_folder_that_has_changed_is_built_anew(tmp_path, photos, how):
     elif how == "removed":
         at.unlink()
     elif how == "renamed":
-        at.rename(at.with_name("4711.png"))
+        at.rename(at.with_name("3_.png"))
     else:
         os.utime(at, (1, 1))
     assert cache.renew(suite, tmp_path, None) == ["store", "store@wm80"]
     after = cache.fingerprints(suite, tmp_path, jobs=1)
     assert after["web"] == before["web"]
-    assert (after["store"] == before["store"]) == (how == "touched")
+    if how != "renamed":  # names are not in a fingerprint, and may deal the same
+        assert (after["store"] == before["store"]) == (how == "touched")
     assert cache.renew(suite, tmp_path, None) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from suites import SuiteError
-from suites.domains._raw import EXTENSIONS, MissingData, Raw, squared, tree
+from suites.domains._raw import EXTENSIONS, MissingData, Raw, listed, squared, tree
 from tests.suites.trees import picture
 
 
@@ -143,8 +143,22 @@ def test_links_are_followed_and_none_leads_in_a_circle(tmp_path):
     (tmp_path / "data" / "a" / "l").symlink_to(tmp_path / "kept")
     (tmp_path / "data" / "a" / "m").symlink_to(tmp_path / "kept")
     (tmp_path / "kept" / "more" / "up").symlink_to(tmp_path / "kept")
-    (tmp_path / "data" / "a" / "one.png").symlink_to(tmp_path / "kept" / "1.png")
-    assert list(raw_of("data", "a").read(tmp_path).ids) == ["a/3.png", "a/l/1.png", "a/l/more/2.png", "a/one.png"]
+    (tmp_path / "data" / "a" / "l-1.png").symlink_to(tmp_path / "kept" / "1.png")
+    wanted = ["a/3.png", "a/l-1.png", "a/l/1.png", "a/l/more/2.png"]  # sorted as paths, not folder by folder
+    assert list(raw_of("data", "a").read(tmp_path).ids) == wanted
+
+
+def test_a_list_without_classes_says_one_label_of_an_image(tmp_path):
+    (tmp_path / "1.png").write_bytes(made("RGB", "PNG"))
+    (tmp_path / "a.txt").write_text("1.png 4\n")
+    (tmp_path / "b.txt").write_text("1.png   4\n\n./1.png 5\n")
+    lists = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    raw = Raw("pictures", ("IMAGE",), "draw some", lambda data, raw: listed(raw, data, lists))
+    with pytest.raises(SuiteError, match=r"b.txt has a line 3 that gives 1.png label 5, after 4; expected"):
+        raw.read(tmp_path)
+    (tmp_path / "b.txt").write_text("1.png 4")
+    images = raw.read(tmp_path)
+    assert (list(images.ids), list(images.labels)) == (["1.png"], [4])
 
 
 def test_a_link_to_nothing(tmp_path):

@@ -107,6 +107,7 @@ def test_labels_that_are_not_there(both):
     "content",
     [
         b"", b'{"images": [', b"\xff", b"[]", b"3", b"{}", b"[" * 5000,
+        b'{"images": [3], "annotations": [], "categories": []}',
         b'{"images": [{"id": 1}], "annotations": [], "categories": [{}]}',
         b'{"images": [{"id": 1, "file_name": "../a.png", "location": 43}], "categories": [{"id": 1, "name": "cat"}],'
         b'"annotations": [{"image_id": 1, "category_id": 1}]}',

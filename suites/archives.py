@@ -9,11 +9,13 @@ like a whole one: it gets its name when all is there.
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import uuid
 import zipfile
+import zlib
 from pathlib import Path
 
 from suites.errors import SuiteError
@@ -34,10 +36,15 @@ def extract(archive: str | Path, folder: str | Path) -> Path:
         else:
             with tarfile.open(archive) as held:
                 held.extractall(ready, filter="data")
+                assert held.fileobj
+                held.fileobj.seek(held.offset)
+                # tarfile takes a header that it cannot read for the end
+                if held.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                    raise EOFError("it ends in the middle: cut short, or damaged")
         ready.rename(folder)
     except tarfile.FilterError as error:
         raise SuiteError(f"{archive} is not unpacked: {error}") from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise SuiteError(
             f"{archive} cannot be unpacked: {' '.join(str(error).split()) or type(error).__name__}"
         ) from None

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suites.domains import Domain
-from suites.domains._raw import EXTENSIONS, Files, Raw, tree
+from suites.domains._raw import EXTENSIONS, Files, Raw, subfolders, tree
+from suites.errors import SuiteError
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,14 @@ class Folder(Files):
 def own(name: str, path: str) -> Domain:
     """The domain `name` behind `folder:PATH`."""
 
+    try:
+        place = Path(path).expanduser()
+    except RuntimeError:  # ~somebody, who is not here
+        raise SuiteError(f"cannot find the folder {path!r}: nobody here is called so; write its path") from None
+
     def open_(data: Path, raw: Raw) -> Folder:
-        root = raw.need(data / Path(path).expanduser())
-        classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
+        root = raw.need(data / place)
+        classes = tuple(subfolders(root))
         if not classes:
             raw.broken(root, "has no folders in it")
         files = tree(raw, root, classes)
@@ -48,6 +54,9 @@ def state(data: Path, domain: Domain) -> str:
     root = data / Path(domain.folder).expanduser()
     digest = hashlib.sha256()
     for name in images.ids:
-        told = (root / name).stat()
+        try:
+            told = (root / name).stat()
+        except OSError as error:  # removed since it was listed
+            domain.raw.broken(root / name, f"cannot be read ({error.strerror})")
         digest.update(f"{name}\0{told.st_size}\0{told.st_mtime_ns}\0".encode())
     return digest.hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -66,6 +68,39 @@ def test_what_is_cut_short_leaves_nothing(tmp_path: Path, how: str) -> None:
     with pytest.raises(SuiteError, match="cannot be unpacked"):
         archives.extract(archive, tmp_path / "set")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("how", ["cut", "damaged"])
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_header_that_cannot_be_read_is_no_end(tmp_path: Path, how: str, mode: str) -> None:
+    """A tar without compression has no sum of its own: tarfile stops at such a header as if all had been there."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as held:
+        for name in "abc":
+            held.addfile(member(name), io.BytesIO(b"x"))
+    content = bytearray(plain.getvalue())  # a block of 512 for each header and each content
+    if how == "cut":
+        del content[2 * 1024 + 300 :]
+    else:
+        content[1024:1040] = b"\xff" * 16
+    (tmp_path / "a").write_bytes(gzip.compress(content) if mode == "w:gz" else content)
+    with pytest.raises(SuiteError, match="cannot be unpacked: it ends in the middle"):
+        archives.extract(tmp_path / "a", tmp_path / "set")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_damage_in_what_is_compressed_is_one_line(tmp_path: Path, mode: str) -> None:
+    with tarfile.open(tmp_path / "a", mode) as held:
+        made = member("a")
+        made.size = 2**20
+        held.addfile(made, io.BytesIO(random.Random(0).randbytes(made.size)))
+    content = bytearray((tmp_path / "a").read_bytes())
+    content[2**19 : 2**19 + 999] = b"\xff" * 999
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(SuiteError, match=r"a cannot be unpacked: .") as error:
+        archives.extract(tmp_path / "a", tmp_path / "set")
+    assert "\n" not in str(error.value) and [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("how", ["tar", "zip"])

@@ -69,8 +69,7 @@ def fingerprints(
                 _load(at, held, part)
             _stamp(at, held)
         found[domain] = str(held["fingerprint"])
-        if suite.domain(domain).folder:
-            classes[domain] = held["classes"]
+        classes[domain] = held["classes"]
     if missing:
         raise MissingData("\n".join(dict.fromkeys(missing)))
     _same_classes(suite, classes)
@@ -78,15 +77,18 @@ def fingerprints(
 
 
 def _same_classes(suite: Suite, classes: dict[str, list[str]]) -> None:
-    """SuiteError where two folders of a user's own do not have the same classes."""
-    for domain, names in classes.items():
-        one = next(iter(classes))
-        if names != classes[one]:
-            odd = sorted(set(names) ^ set(classes[one]))[0]
-            where = domain if odd in names else one
+    """SuiteError where a folder of a user's own does not have the classes of the suite's other domains, by their names.
+
+    Domains of ours are not compared: CIFAR-10's `automobile` is STL-10's `car`, and its file says so."""
+    own = [name for name in classes if suite.domain(name).folder]
+    first = next((name for name in classes if name not in own), own[0] if own else "")
+    for domain in own:
+        if classes[domain] != classes[first]:
+            odd = sorted(set(classes[domain]) ^ set(classes[first]))[0]
+            where = domain if odd in classes[domain] else first
             raise SuiteError(
-                f"suite {suite.suite}: {one} and {domain} do not have the same classes: only {where} has {odd!r}; "
-                "the folders of a suite need the same names in them"
+                f"suite {suite.suite}: {first} and {domain} do not have the same classes: only {where} has {odd!r}; "
+                "the folders need the same names in them"
             )
 
 
@@ -175,10 +177,11 @@ def _build(
     import numpy as np
 
     domain = suite.domain(name)
+    # before its images are listed: what is added from now on is noticed later
+    before = _folder.state(data, domain) if domain.folder else None
     job = prepare.job(domain, suite.image_size, suite.split, split_seed, data)
     if len(job.classes) != suite.classes:
         raise SuiteError(f"suite {suite.suite} has {suite.classes} classes, its domain {name} {len(job.classes)}")
-    before = _folder.state(data, domain) if domain.folder else None
 
     def told(done: int) -> None:
         if watch:

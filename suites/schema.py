@@ -108,7 +108,9 @@ class Suite(Strict):
             name, path = _named(entry, ("domains", i))
             if path is not None:
                 if folders.get(name, path) != path:
-                    raise MisplacedError(("domains", i), f"two folders are called {name!r}: write {{a-name: {entry}}}")
+                    raise MisplacedError(
+                        ("domains", i), f"two folders are called {name!r}: write {{a-name: folder:{path}}}"
+                    )
                 folders[name] = path
             names.append(name)
         return {**given, "domains": names, "folders": folders}

@@ -57,9 +57,10 @@ class Raw:
             self.broken(data, f"has {len(images.ids):,} of {self.count:,} images: half extracted, or not all fetched")
         return images
 
-    def absent(self, path: Path) -> NoReturn:
-        """`path` is not there."""
-        raise MissingData(f"{self.title} is not there: no {path}; expected {self._expected}; {self.get}")
+    def absent(self, path: Path, but: str = "") -> NoReturn:
+        """`path` is not there, `but` something else is."""
+        but = but and f", {but}"
+        raise MissingData(f"{self.title} is not there: no {path}{but}; expected {self._expected}; {self.get}")
 
     def broken(self, path: Path, why: str) -> NoReturn:
         """What lies at `path` is not what is expected."""
@@ -67,13 +68,22 @@ class Raw:
 
     def need(self, path: Path) -> Path:
         """`path`, which must be there."""
-        if not path.exists():
-            self.absent(path)
-        return path
+        return path if self.there(path) else self.absent(path)
+
+    def there(self, path: Path) -> bool:
+        """Whether there is something at `path`."""
+        try:
+            return path.exists()
+        except OSError as error:  # in a folder that may not be looked into
+            self.broken(path, f"cannot be read ({error.strerror})")
 
     def whole(self, path: Path, data: Path) -> Path:
         """`path`, which must be there and have the md5 that is stated for it."""
-        wanted, found = self.sums().get(path.relative_to(data).as_posix()), md5(self.need(path))
+        self.need(path)  # before `sums`, which loads torchvision
+        try:
+            wanted, found = self.sums().get(path.relative_to(data).as_posix()), _md5(path)
+        except OSError as error:
+            self.broken(path, f"cannot be read ({error.strerror})")
         if wanted not in (None, found):
             self.broken(path, f"is damaged: its md5 is {found}, not {wanted}")
         return path
@@ -86,10 +96,14 @@ class Raw:
 def md5(path: Path) -> str:
     """The md5 of a file, 32 hex digits: what publishers state. SuiteError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
+        return _md5(path)
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def squared(image: Image, size: int) -> np.ndarray:
@@ -106,12 +120,12 @@ def squared(image: Image, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images that were decoded at once: `stored` uint8 (n, h, w) or (n, h, w, 3). `enlarge` makes of each what the
+    """Images that were decoded at once: each of `stored` uint8 (h, w) or (h, w, 3). `enlarge` makes of each what the
     published loaders keep, before it is brought to the suite's size."""
 
     ids: Sequence[str]
     labels: Sequence[int]
-    stored: np.ndarray
+    stored: Sequence[np.ndarray]  # views of an array, so that some of them are chosen without a copy
     enlarge: Callable[[np.ndarray], np.ndarray] | None = None
 
     def pixels(self, index: int, size: int) -> np.ndarray:
@@ -136,11 +150,15 @@ class Files:
         path = self.root / self.ids[index]
         try:
             with pil.open(path) as image:
-                return squared(image, size)
+                return squared(self.kept(image), size)
         except FileNotFoundError:
             self.raw.broken(path, "is not there: half extracted, or not all fetched")
         except (OSError, ValueError, SyntaxError, pil.DecompressionBombError) as error:
             self.raw.broken(path, f"cannot be decoded ({' '.join(str(error).split())})")
+
+    def kept(self, image: Image) -> Image:
+        """What the published loaders keep of a picture, before it is brought to the suite's size."""
+        return image
 
 
 @dataclass(frozen=True)
@@ -201,9 +219,10 @@ def listed(raw: Raw, root: Path, lists: Sequence[Path]) -> Files:
         for number, line in enumerate(lines, 1):
             name, _, label = line.strip().rpartition(" ")
             if line.strip():
-                if not name or not label.isdigit():
+                if not name or not label.isdecimal():
                     raw.broken(path, f"has a line {number} that is not `path label`: {line.strip()[:60]!r}")
-                found[name.strip()] = int(label)
+                if found.setdefault(name.strip(), int(label)) != int(label):
+                    raw.broken(path, f"gives {name.strip()} two labels, {found[name.strip()]} and {int(label)}")
     names = sorted(found)
     return Files(names, [found[name] for name in names], root, raw)
 

@@ -133,6 +133,7 @@ def test_a_picture_that_cannot_be_decoded_is_one_line(root):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("held", "message"),
     [

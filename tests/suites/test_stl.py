@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,16 @@ def test_what_is_not_there_is_named(data, name):
     assert f"no {data / HOME / name};" in absence("stl9", data)
 
 
-def test_other_files_than_the_published_are_refused_by_their_md5(folder):
-    wanted = dict(STL10.train_list)["train_X.bin"]
-    assert f"train_X.bin is damaged: its md5 is {md5(folder / 'train_X.bin')}, not {wanted}" in refusal(
-        "stl10", folder.parent
-    )
+@pytest.mark.parametrize("name", ["train_X.bin", "test_y.bin"])
+def test_other_files_than_the_published_are_refused_by_their_md5(data, name):
+    wanted = md5(data / HOME / name)
+    (data / HOME / name).write_bytes((data / HOME / name).read_bytes()[::-1])
+    found = md5(data / HOME / name)
+    assert f"{data / HOME / name} is damaged: its md5 is {found}, not {wanted}" in refusal("stl10", data)
+
+
+def test_the_md5_are_those_that_torchvision_states(folder):
+    assert f"not {dict(STL10.train_list)['train_X.bin']}" in refusal("stl10", folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,17 @@ def test_what_is_damaged_is_refused_in_one_line(data, monkeypatch, name, content
 
 def test_the_unlabelled_images_are_not_needed(data):
     assert not (data / HOME / "unlabeled_X.bin").exists() and len(read("stl9", data).ids) == 18
+
+
+def test_it_is_fetched_without_a_look_at_the_unlabelled_images(data, tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "stl.tar.gz", "w:gz") as archive:
+        archive.add(data / HOME, HOME)
+    monkeypatch.setattr(STL10, "url", (tmp_path / "stl.tar.gz").as_uri())
+    monkeypatch.setattr(STL10, "tgz_md5", md5(tmp_path / "stl.tar.gz"))
+    domains.find("stl9").raw.download(tmp_path / "data")
+    assert read("stl10", tmp_path / "data").ids == IDS
+    (tmp_path / "stl.tar.gz").unlink()
+    domains.find("stl10").raw.download(tmp_path / "data")  # all is there
 
 
 def test_fewer_than_there_are_is_noticed(data, monkeypatch):

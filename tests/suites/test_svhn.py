@@ -84,6 +84,14 @@ def test_cut_short(write, tmp_path, cut):
     assert str(write(whole_file[:-cut])) in refusal("svhn", tmp_path)
 
 
+def test_it_is_fetched_from_where_torchvision_says(write, tmp_path, monkeypatch):
+    path = write(GOOD)
+    _, name, stated = SVHN.split_list["train"]
+    monkeypatch.setitem(SVHN.split_list, "train", [path.as_uri(), name, stated])
+    known()["svhn"].raw.download(tmp_path / "data")
+    assert read("svhn", tmp_path / "data").labels == LABELS
+
+
 def test_fewer_than_there_are_is_noticed(write, tmp_path, monkeypatch):
     write(GOOD)
     count(monkeypatch, "svhn", 16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from suites import SuiteError
+from suites.domains import MissingData, known
 from suites.domains._digits import enlarged
 from tests.suites.published import absence, cached, read, refusal, whole
 
@@ -78,6 +80,7 @@ def test_no_torch_is_loaded_to_say_that_data_is_missing(tmp_path):
     """A plan takes a second, and so must its refusal."""
     code = f"""
 import sys
+from dataclasses import replace
 from pathlib import Path
 from suites import domains
 for name in {NAMES}:
@@ -91,6 +94,20 @@ print({{'torch', 'torchvision', 'scipy'}} & set(sys.modules))
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "set()\n"
+
+
+def test_an_md5_is_asked_for_only_of_a_file_that_is_there(tmp_path):
+    """Who knows it is torchvision, and that takes seconds to load."""
+    raw = replace(known()["mnist"].raw, sums=lambda: pytest.fail("asked"))
+    with pytest.raises(MissingData):
+        raw.whole(tmp_path / "a", tmp_path)
+
+
+def test_a_path_that_cannot_be_looked_at_is_one_line(tmp_path):
+    raw = known()["usps"].raw
+    with pytest.raises(SuiteError, match=r"cannot be read \(File name too long\)") as error:
+        raw.need(tmp_path / ("a" * 300))
+    assert "\n" not in str(error.value) and raw.layout[0] in str(error.value)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import USPS
 
+from suites.domains import known
 from suites.domains._digits import enlarged
 from tests.suites.published import absence, cached, count, md5, read, refusal, whole
 
@@ -25,6 +26,7 @@ def lines(labels: list[int] = LABELS) -> list[str]:
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
+    assert known()["usps"].raw.count == 7_291
     count(monkeypatch, "usps", None)
 
     def write(content: str | bytes, stated: bool = True) -> Path:
@@ -80,6 +82,7 @@ DAMAGED = {
     "one line short": ("".join([short(lines()[0]), *lines()[1:]]), "cannot be read as lines of a label and 256 values"),
     "all lines short": ("".join(map(short, lines())), "cannot be read as lines of a label and 256 values"),
     "by accident a whole number": (("1" + " 1:0" * 255 + "\n") * 256, "has 256 labels for 255 images"),
+    "nothing but empty lines": ("\n\n", "cannot be read as lines"),
     "an empty line": ("".join(["\n", *lines()]), "cannot be read as lines"),
     "no numbers": ("".join(lines()).replace(":", ":x"), "cannot be read as lines"),
     "a label too high": ("".join(lines([*LABELS[:-1], 10])), "none of the ten classes: 10, of image 14"),
@@ -93,6 +96,14 @@ def test_what_is_damaged_is_refused_in_one_line(write, tmp_path, how):
     path = write(content)
     text = refusal("usps", tmp_path)
     assert message in text and str(path) in text
+
+
+def test_it_is_fetched_from_where_torchvision_says(write, tmp_path, monkeypatch):
+    path = write("".join(lines()))
+    _, name, stated = USPS.split_list["train"]
+    monkeypatch.setitem(USPS.split_list, "train", [path.as_uri(), name, stated])
+    known()["usps"].raw.download(tmp_path / "data")
+    assert read("usps", tmp_path / "data").labels == LABELS
 
 
 def test_fewer_than_there_are_is_noticed(write, tmp_path, monkeypatch):

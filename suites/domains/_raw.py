@@ -62,9 +62,10 @@ class Raw:
             self.broken(data, f"has {len(images.ids):,} of {self.count:,} images: half extracted, or not all fetched")
         return images
 
-    def absent(self, path: Path) -> NoReturn:
-        """`path` is not there."""
-        raise MissingData(_line(f"{self.title} is not there: no {path}; expected {self._expected}; {self.get}"))
+    def absent(self, path: Path, but: str = "") -> NoReturn:
+        """`path` is not there, `but` something else is."""
+        but = but and f", {but}"
+        raise MissingData(_line(f"{self.title} is not there: no {path}{but}; expected {self._expected}; {self.get}"))
 
     def broken(self, path: Path, why: str) -> NoReturn:
         """What lies at `path` is not what is expected."""
@@ -72,15 +73,24 @@ class Raw:
 
     def need(self, path: Path) -> Path:
         """`path`, which must be there."""
-        if not path.exists():
-            self.absent(path)
-        return path
+        return path if self.there(path) else self.absent(path)
+
+    def there(self, path: Path) -> bool:
+        """Whether there is something at `path`."""
+        try:
+            return path.exists()
+        except OSError as error:  # in a folder that may not be looked into
+            self.broken(path, f"cannot be read ({error.strerror})")
 
     def whole(self, path: Path, data: Path, stated: str | None = None, why: str = "is damaged") -> Path:
         """`path`, which must be there and have the md5 that is stated for it, or for `stated`, where it lies elsewhere.
 
         `why` says what else may be wrong than its bytes."""
-        wanted, found = self.sums().get(stated or path.relative_to(data).as_posix()), md5(self.need(path))
+        self.need(path)  # before `sums`, which may load torchvision
+        try:
+            wanted, found = self.sums().get(stated or path.relative_to(data).as_posix()), _md5(path)
+        except OSError as error:
+            self.broken(path, f"cannot be read ({error.strerror})")
         if wanted not in (None, found):
             self.broken(path, f"{why}: its md5 is {found}, not {wanted}")
         return path
@@ -96,13 +106,10 @@ def _line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def md5(path: Path) -> str:
-    """The md5 of a file, 32 hex digits: what publishers state. SuiteError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read ({error.strerror})") from None
+def _md5(path: Path) -> str:
+    """32 hex digits: what publishers state."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def squared(image: Image, size: int) -> np.ndarray:
@@ -119,12 +126,12 @@ def squared(image: Image, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images that were decoded at once: `stored` uint8 (n, h, w) or (n, h, w, 3). `enlarge` makes of each what the
+    """Images that were decoded at once: each of `stored` uint8 (h, w) or (h, w, 3). `enlarge` makes of each what the
     published loaders keep, before it is brought to the suite's size."""
 
     ids: Sequence[str]
     labels: Sequence[int]
-    stored: np.ndarray
+    stored: Sequence[np.ndarray]  # views of an array, so that some of them are chosen without a copy
     enlarge: Callable[[np.ndarray], np.ndarray] | None = None
 
     def pixels(self, index: int, size: int) -> np.ndarray:
@@ -154,13 +161,17 @@ class Files:
         path = self.path(index)
         try:
             with pil.open(path) as image:
-                return squared(image, size)
+                return squared(self.kept(image), size)
         except FileNotFoundError:
             self.raw.broken(path, "is not there: half extracted, or not all fetched")
         except pil.UnidentifiedImageError:
             self.raw.broken(path, "is empty" if not path.stat().st_size else "cannot be decoded (it is no image)")
         except Exception as error:  # whatever PIL's parsers meet in damaged bytes: struct.error, IndexError, zlib.error
             self.raw.broken(path, f"cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})")
+
+    def kept(self, image: Image) -> Image:
+        """What the published loaders keep of a picture, before it is brought to the suite's size."""
+        return image
 
 
 @dataclass(frozen=True)

@@ -189,9 +189,7 @@ def text(survey: Survey, where: Path, target: str) -> str:
         lines += ["", f"{raw.title}: expected below {api.show(where)}/"]
         lines += [f"    {line}" for line in raw.layout]
         lines += [f"    md5 {md5}  {path}" for path, md5 in sums.items()]
-        lines += [f"    {raw.get}"]
-        if raw.download:
-            lines += [f"    or: mapbench data {target} --download"]
+        lines += [f"    {raw.get.replace('SUITE', target)}"]
     if survey.weights:
         lines += ["", "ImageNet weights"]
         lines += [f"    {one.backbone:<10}{one.state:<9}{one.file}" for one in survey.weights]

@@ -86,7 +86,7 @@ def _targets(made: Plan) -> str:
 
 def _why(made: Plan, cell: Cell, status: str) -> str:
     if made.without_data(cell):
-        return f"{cell.meta['suite']}'s data is not there; `mapbench data {cell.meta['suite']}` says what is expected"
+        return f"the data of {cell.meta['suite']} is not there; `mapbench data` says what is expected"
     if status == "stale":
         return (
             f"{', '.join(made.stale[cell.key])} changed since they ran; they run anew, the old ones stay off the board"
@@ -252,7 +252,7 @@ def listing_text(what: str, rows: list[dict[str, Any]]) -> str:
         )
     if what == "domains":
         marked = "each also as NAME@wmV, with a watermark of value V on its images: `watermarks:` in a grid's part"
-        own = "a folder of your own, one folder per class in it: `domains: [\"folder:PATH\", ...]` in your suite file"
+        own = 'a folder of your own, one folder per class in it: `domains: ["folder:PATH", ...]` in your suite file'
         wide = max(len(r["name"]) for r in rows) + 2
         told = (f"{r['name']:<{wide}}{r['about']} ({', '.join(r['suites']) or 'in no suite'})" for r in rows)
         return "\n".join([*told, marked, own])

@@ -7,6 +7,8 @@ Accuracies are fractions in 0..1. A is before protection (the train cell), B aft
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -69,7 +71,9 @@ def decoded(fit_logits: ArrayLike, fit_labels: ArrayLike, logits: ArrayLike, lab
     if (known == known[0]).all():
         answer = np.full_like(true, known[0])
     else:
-        probe = LogisticRegression(C=1.0, max_iter=1000).fit((fit - mean) / deviation, known)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # many classes for few images: so it is, with 65 of them
+            probe = LogisticRegression(C=1.0, max_iter=1000).fit((fit - mean) / deviation, known)
         answer = probe.predict((scored - mean) / deviation)
     return balanced(confusion(true, answer, int(max(true.max(), known.max())) + 1))
 

@@ -66,7 +66,7 @@ def test_rotated_handwriting_in_folders_of_a_users_own_runs_end_to_end(here: Pat
     (line,) = refused.stderr.strip().split("\n")
     assert line.startswith("mapbench: your own 'turned' is not there: no ") and "rotated/by-45" in line
     planned = mapbench("plan", "own.yaml", *typed, cwd=here)
-    assert planned.returncode == 0 and "blocked: 6 cells: own's data is not there" in planned.stdout
+    assert planned.returncode == 0 and "blocked: 6 cells: the data of own is not there" in planned.stdout
     assert "waiting for data: 6 cells" in planned.stdout and "to do: 0 cells" in planned.stdout
 
     handwriting(here / "raw" / "rotated" / "by-45", 45)

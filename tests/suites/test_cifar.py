@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import pickle
 import tarfile
-from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
 from suites import domains
-from tests.suites.published import absence, cached, count, md5, read, refusal, whole
+from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
 HOME = "cifar-10-batches-py"
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 3, 32, 32), np.uint8)
@@ -140,21 +137,15 @@ def test_fewer_than_there_are_is_noticed(data, monkeypatch):
     assert "of 45,000 images" in refusal("cifar9", data)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
-
-
 def test_it_is_fetched_as_an_archive_and_once(folder, tmp_path, monkeypatch):
     expect(monkeypatch, folder)
     with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
         archive.add(folder, HOME)
     data = tmp_path / "data"
-    handler = partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/cifar.tar.gz")
+    with served(tmp_path) as url:
+        monkeypatch.setattr(CIFAR10, "url", f"{url}cifar.tar.gz")
         monkeypatch.setattr(CIFAR10, "tgz_md5", md5(tmp_path / "cifar.tar.gz"))
         domains.find("cifar9").raw.download(data)
-        server.shutdown()
     assert len(read("cifar10", data).ids) == 30
-    domains.find("cifar10").raw.download(data)  # without a server
+    (data / CIFAR10.filename).unlink()
+    domains.find("cifar10").raw.download(data)  # without a server: all is there

@@ -6,9 +6,7 @@ import gzip
 import math
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from torchvision.datasets.mnist import read_image_file
 
 from suites import SuiteError, cache, domains
 from suites.domains._digits import enlarged
-from tests.suites.published import absence, cached, count, md5, read, refusal, whole
+from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
 RNG = np.random.default_rng(0)
 IMAGES = {"train": RNG.integers(0, 256, (20, 28, 28), np.uint8), "t10k": RNG.integers(0, 256, (7, 28, 28), np.uint8)}
@@ -209,18 +207,12 @@ def test_counter_clockwise_is_up_from_the_right():
     assert above[:, 16:].max() > 200 and not below.any()
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder = tmp_path / "served"
     folder.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as held:
-        Thread(target=held.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{held.server_port}/", folder
-        held.shutdown()
+    with served(folder) as url:
+        yield url, folder
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, server: tuple[str, Path], *mirrors: str) -> None:

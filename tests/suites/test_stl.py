@@ -10,7 +10,7 @@ import pytest
 from torchvision.datasets import STL10
 
 from suites import domains
-from tests.suites.published import absence, cached, count, md5, read, refusal, whole
+from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
 HOME = "stl10_binary"
 PUBLISHED = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]  # class_names.txt
@@ -125,12 +125,13 @@ def test_the_unlabelled_images_are_not_needed(data):
 def test_it_is_fetched_without_a_look_at_the_unlabelled_images(data, tmp_path, monkeypatch):
     with tarfile.open(tmp_path / "stl.tar.gz", "w:gz") as archive:
         archive.add(data / HOME, HOME)
-    monkeypatch.setattr(STL10, "url", (tmp_path / "stl.tar.gz").as_uri())
-    monkeypatch.setattr(STL10, "tgz_md5", md5(tmp_path / "stl.tar.gz"))
-    domains.find("stl9").raw.download(tmp_path / "data")
+    with served(tmp_path) as url:
+        monkeypatch.setattr(STL10, "url", f"{url}stl.tar.gz")
+        monkeypatch.setattr(STL10, "tgz_md5", md5(tmp_path / "stl.tar.gz"))
+        domains.find("stl9").raw.download(tmp_path / "data")
     assert read("stl10", tmp_path / "data").ids == IDS
-    (tmp_path / "stl.tar.gz").unlink()
-    domains.find("stl10").raw.download(tmp_path / "data")  # all is there
+    (tmp_path / "data" / STL10.filename).unlink()
+    domains.find("stl10").raw.download(tmp_path / "data")  # without a server: all is there
 
 
 def test_fewer_than_there_are_is_noticed(data, monkeypatch):

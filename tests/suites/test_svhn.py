@@ -10,7 +10,7 @@ from scipy.io import savemat
 from torchvision.datasets import SVHN
 
 from suites.domains import known
-from tests.suites.published import absence, cached, count, md5, read, refusal, whole
+from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), np.uint8)
 LABELS = [i * 3 % 10 for i in range(15)]
@@ -87,8 +87,9 @@ def test_cut_short(write, tmp_path, cut):
 def test_it_is_fetched_from_where_torchvision_says(write, tmp_path, monkeypatch):
     path = write(GOOD)
     _, name, stated = SVHN.split_list["train"]
-    monkeypatch.setitem(SVHN.split_list, "train", [path.as_uri(), name, stated])
-    known()["svhn"].raw.download(tmp_path / "data")
+    with served(tmp_path) as url:
+        monkeypatch.setitem(SVHN.split_list, "train", [f"{url}{path.name}", name, stated])
+        known()["svhn"].raw.download(tmp_path / "data")
     assert read("svhn", tmp_path / "data").labels == LABELS
 
 

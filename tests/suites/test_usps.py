@@ -11,7 +11,7 @@ from torchvision.datasets import USPS
 
 from suites.domains import known
 from suites.domains._digits import enlarged
-from tests.suites.published import absence, cached, count, md5, read, refusal, whole
+from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
 LABELS = [i * 3 % 10 for i in range(15)]
 VALUES = np.random.default_rng(0).integers(-1000, 1001, (15, 256)) / 1000  # -1 to 1
@@ -101,8 +101,9 @@ def test_what_is_damaged_is_refused_in_one_line(write, tmp_path, how):
 def test_it_is_fetched_from_where_torchvision_says(write, tmp_path, monkeypatch):
     path = write("".join(lines()))
     _, name, stated = USPS.split_list["train"]
-    monkeypatch.setitem(USPS.split_list, "train", [path.as_uri(), name, stated])
-    known()["usps"].raw.download(tmp_path / "data")
+    with served(tmp_path) as url:
+        monkeypatch.setitem(USPS.split_list, "train", [f"{url}{path.name}", name, stated])
+        known()["usps"].raw.download(tmp_path / "data")
     assert read("usps", tmp_path / "data").labels == LABELS
 
 

@@ -119,6 +119,12 @@ def items(suite: Suite, data: Path, split_seed: int | None, domain: str) -> Iter
             yield json.loads(line)
 
 
+def files(suite: Suite, data: Path, split_seed: int | None, domain: str) -> list[Path]:
+    """What of a domain's cache a cell reads: the arrays and the manifest."""
+    at = folder(suite, data, split_seed, domain)
+    return [at / "manifest.json", *_arrays(at)]
+
+
 def folder(suite: Suite, data: Path, split_seed: int | None, domain: str) -> Path:
     """Where a domain's cache lies; `split_seed` None means the suite's own."""
     held, seed = suite.domain(domain), suite.split_seed if split_seed is None else split_seed

@@ -116,7 +116,7 @@ class Sender:
 
         data, suite = Path(self.context["data"]), schema.Suite(**payload["suite"])
         for domain in suite.domains:
-            for path in sorted(cache.folder(suite, data, payload["spec"]["split_seed"], domain).iterdir()):
+            for path in cache.files(suite, data, payload["spec"]["split_seed"], domain):
                 yield "data", path, path.relative_to(data).as_posix()
 
     def _above(self, payload: dict[str, Any]) -> Iterator[tuple[str, Path, str]]:

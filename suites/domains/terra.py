@@ -1,6 +1,6 @@
 """Terra Incognita: ten animals (one of them is none) before the camera traps of four places.
 
-    mapbench data terra
+    mapbench data terra-incognita
 
 It is read from the folders that DomainBed's script makes, or from LILA's own distribution, of which the script makes
 them; ids are `class/file` in both. A picture that shows two of the classes lies in two folders there. It has no one

@@ -102,7 +102,7 @@ def build(
 
     `finish` puts the rest into the folder before it gets its name. `watch` is told how many images are done. SuiteError
     for an image that is not what it should be, for a disk that is full, or a folder that cannot be written."""
-    with _place(at) as ready:
+    with _place(at, lambda: watch(0)) as ready:
         if at.is_dir():  # whoever was first has made it
             return
         try:
@@ -127,8 +127,8 @@ def build(
 
 
 @contextlib.contextmanager
-def _place(at: Path) -> Iterator[Path]:
-    """The folder that becomes `at`, for this process alone: others wait, and take what it made. Where a file system has
+def _place(at: Path, waiting: Callable[[], None]) -> Iterator[Path]:
+    """The folder that becomes `at`, for this process alone: others wait, say so, and take what it made. Where a file system has
     no locks, each has a folder of its own, the first to be done wins, and nothing can be taken up again."""
     lock, ready = at.parent / f".{at.name}.lock", at.parent / f".{at.name}.partial"
     try:
@@ -139,7 +139,7 @@ def _place(at: Path) -> Iterator[Path]:
             f"{at}: cannot write the image cache ({error.strerror}); choose another folder with --data"
         ) from None
     with file:
-        locked = _lock(file)
+        locked = _lock(file, waiting)
         if not locked:
             ready = ready.with_name(f"{ready.name}.{uuid.uuid4().hex[:8]}")
         try:
@@ -151,11 +151,16 @@ def _place(at: Path) -> Iterator[Path]:
         lock.unlink(missing_ok=True)  # only now that `at` is there: who waits for the old one finds it
 
 
-def _lock(file: Any) -> bool:
+def _lock(file: Any, waiting: Callable[[], None]) -> bool:
+    """Whether the file could be locked, at once or when who has it lets go; False where there are no locks."""
     try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
     except (ImportError, OSError):
         return False
     return True

@@ -185,16 +185,20 @@ def test_other_images_under_the_same_name_start_anew(
 
 
 def test_two_that_prepare_at_once_share_the_work(asked: list[int], tmp_path: Path) -> None:
-    suite, told = suite_of(), []
-    racers = [
-        threading.Thread(target=lambda: told.append(cache.fingerprints(suite, tmp_path, 0, jobs=1))) for _ in "ab"
-    ]
+    suite, told, seen = suite_of(), [], []
+
+    def prepared() -> None:
+        told.append(cache.fingerprints(suite, tmp_path, 0, lambda *said: seen.append(said[:2]), 1))
+
+    racers = [threading.Thread(target=prepared) for _ in "ab"]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join(60)
     assert told[0] == told[1]
     assert sorted(asked) == sorted([*range(COUNT)] * 2)
+    assert seen.count(("toys", 0)) == 2  # who waits says so
+    assert seen.count(("toys", COUNT)) == 1
 
 
 def test_a_broken_image_is_one_line_and_the_rest_is_kept(

@@ -128,8 +128,8 @@ def build(
 
 @contextlib.contextmanager
 def _place(at: Path, waiting: Callable[[], None]) -> Iterator[Path]:
-    """The folder that becomes `at`, for this process alone: others wait, say so, and take what it made. Where a file system has
-    no locks, each has a folder of its own, the first to be done wins, and nothing can be taken up again."""
+    """The folder that becomes `at`, for this process alone: others wait, say so, and take what it made. Where a file
+    system has no locks, each has a folder of its own, the first to be done wins, and nothing can be taken up again."""
     lock, ready = at.parent / f".{at.name}.lock", at.parent / f".{at.name}.partial"
     try:
         at.parent.mkdir(parents=True, exist_ok=True)

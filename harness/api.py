@@ -98,8 +98,8 @@ def run(
 
 def execute(target: str, filters: Filters, options: Options) -> int:
     """`mapbench run`: plan, then train what is missing; returns the exit code."""
+    from harness.expected import note
     from harness.panel import say
-    from harness.plan import note
     from results.store import Store
 
     environment.quiet()

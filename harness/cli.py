@@ -245,10 +245,10 @@ def compare(directory: str, beside: tuple[str, ...], as_json: bool, **typed: Any
 )
 def list_(what: str, extra_methods: Any, as_json: bool) -> int:
     """What there is: methods with their params, backbones, suites, domains."""
-    from harness import views
+    from harness import listing
 
-    rows = views.listing(what, extra_methods)
-    click.echo(json.dumps(rows, indent=1) if as_json else views.listing_text(what, rows))
+    rows = listing.listing(what, extra_methods)
+    click.echo(json.dumps(rows, indent=1) if as_json else listing.text(what, rows))
     return 0
 
 

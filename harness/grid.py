@@ -19,12 +19,12 @@ from pydantic import Field
 
 from harness import UsageError
 from harness.cards import NOUNS, Card, cards, find
-from suites import SuiteError, backbones, schema
+from suites import SuiteError, backbones, schema, strict
 from suites import pairs as pairing
 from suites.domains import watermarks
 
 
-class GridPart(schema.Strict):
+class GridPart(strict.Strict):
     """What to run on one suite; whatever is left out is the suite's own default grid."""
 
     suite: str
@@ -40,7 +40,7 @@ class GridPart(schema.Strict):
     watermarks: list[Annotated[int, Field(ge=1, le=255)]] | None = None  # every domain also with a patch of each value
 
 
-class GridFile(schema.Strict):
+class GridFile(strict.Strict):
     """A grid file: a name and its parts."""
 
     grid: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -127,9 +127,9 @@ def read(target: str, filters: Filters = Filters()) -> Grid:
     """The grid behind a suite's name or a YAML file, with filters applied. UsageError lists every mistake."""
     path = _path(target)
     if schema.is_suite(path):
-        suite = schema.read_yaml(path, schema.Suite)
+        suite = strict.read_yaml(path, schema.Suite)
         return Grid(suite.suite, (_part(GridPart(suite=suite.suite), suite, filters, str(path.name)),))
-    file = schema.read_yaml(path, GridFile)
+    file = strict.read_yaml(path, GridFile)
     parts, errors = [], []
     for part in file.grids:
         try:
@@ -146,10 +146,10 @@ def suites(target: str) -> list[tuple[schema.Suite, int, tuple[str, ...]]]:
     methods are not looked at."""
     path = _path(target)
     if schema.is_suite(path):
-        suite = schema.read_yaml(path, schema.Suite)
+        suite = strict.read_yaml(path, schema.Suite)
         return [(suite, suite.split_seed, tuple(suite.grid.backbones))]
     found: dict[tuple[str, int], tuple[schema.Suite, tuple[str, ...]]] = {}
-    for part in schema.read_yaml(path, GridFile).grids:
+    for part in strict.read_yaml(path, GridFile).grids:
         suite = _suite(part, schema.load_suite(part.suite))
         at = suite.suite, suite.split_seed if part.split_seed is None else part.split_seed
         before, nets = found.get(at, (suite, ()))  # parts may differ in their watermarks and backbones

@@ -231,7 +231,7 @@ def driver(count: int, before: int) -> tuple[float, float]:
 
     from harness.driver import drive
     from harness.executors.inline import InlineExecutor
-    from harness.plan import note
+    from harness.expected import note
     from results.store import Store
 
     with tempfile.TemporaryDirectory() as out:

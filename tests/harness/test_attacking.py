@@ -23,7 +23,7 @@ from harness.plan import Plan
 from harness.views import chosen
 from methods import MethodError
 from results import tables
-from suites import cache, schema, splits
+from suites import cache, schema, splits, strict
 from suites.schema import Recipe
 from tests.harness.conftest import QUICK, Mapbench
 from tests.harness.mirrored import seed_of_sweep
@@ -188,7 +188,7 @@ def spec_of(suite: schema.Suite, data: Path, n: int, seed: int = 0) -> dict[str,
 
 
 def test_served_images_are_the_attackers_own_and_fewer_are_among_more(data: Path) -> None:
-    suite = schema.read_yaml(Path(QUICK), schema.Suite)
+    suite = strict.read_yaml(Path(QUICK), schema.Suite)
 
     def served(n: int, seed: int = 0) -> list[tuple[bytes, int]]:
         images, labels = attacking.images(data, suite, spec_of(suite, data, n, seed), torch.device("cpu"))

@@ -29,12 +29,12 @@ from methods.base import REAL, Access, Batch, Method
 from methods.images import to_bytes, to_pixels
 from results import records
 from results.store import Store
-from suites import cache, schema
+from suites import cache, schema, strict
 from tests.harness.conftest import QUICK
 
 KNOWN = cards()
 STEPS = 2  # of each epoch are trained; all of it is looked at
-SUITE = schema.read_yaml(Path(QUICK), schema.Suite)
+SUITE = strict.read_yaml(Path(QUICK), schema.Suite)
 METHODS = tuple(name for name, card in KNOWN.items() if card.kind == "protect")
 ATTACKS = tuple(name for name, card in KNOWN.items() if card.kind == "attack")
 

@@ -12,9 +12,10 @@ import pytest
 
 from harness import known
 from harness.api import Options, execute
+from harness.expected import note
 from harness.forest import expand
 from harness.grid import Filters, read
-from harness.plan import Plan, make, note
+from harness.plan import Plan, make
 from results import records
 from results.store import Store
 from suites import cache

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.expected import note
 from harness.grid import Filters, read
-from harness.plan import Plan, make, note
+from harness.plan import Plan, make
 from results.store import Store
 from suites import backbones, cache, schema
 from suites.domains import MissingData

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness import api
+from harness.expected import as_json
 from harness.forest import expand
 from harness.grid import Filters, read
-from harness.plan import as_json
 from harness.retry import retry
 from results.store import Store
 

@@ -24,7 +24,7 @@ from harness.training import logits
 from harness.worker import run_cell
 from results import records, tables
 from results.store import Store
-from suites import SuiteError, backbones, cache, schema
+from suites import SuiteError, backbones, cache, schema, strict
 from suites.backbones import weights
 from tests.harness.conftest import QUICK, Mapbench
 
@@ -227,7 +227,7 @@ def test_a_given_model_is_scored_as_it_is_and_never_mixed_with_ours(
     assert kept.keys() == held.keys() and all(torch.equal(kept[k], v) for k, v in held.items())
     net = backbones.build("convnet", 10, 32, 0)
     net.load_state_dict(held)
-    suite = schema.read_yaml(Path(QUICK), schema.Suite)
+    suite = strict.read_yaml(Path(QUICK), schema.Suite)
     for row in train["accuracy"]:  # the source's own among them
         part = cache.read(suite, data, 0, row["domain"], "test")
         said = logits(net, torch.tensor(part.images)).argmax(1)

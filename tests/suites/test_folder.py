@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from suites import SuiteError, cache, schema
+from suites import SuiteError, cache, schema, strict
 from suites.domains import MissingData
 from suites.domains._watermark import patched
 from suites.pairs import read as read_pairs
@@ -41,7 +41,7 @@ def text(domains, pairs="all", classes=3):
 def load(tmp_path, *given, **how):
     path = tmp_path / "mine.yaml"
     path.write_text(text(*given, **how))
-    return schema.read_yaml(path, schema.Suite)
+    return strict.read_yaml(path, schema.Suite)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from suites import SuiteError, backbones, schema
+from suites import SuiteError, backbones, schema, strict
 from suites.backbones import weights
 
 
@@ -126,7 +126,7 @@ def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
 def test_a_suite_chooses_them_by_backbone(tmp_path: Path) -> None:
     text = schema.find("digits-mini").read_text()
     (tmp_path / "mine.yaml").write_text(text.replace("  vgg11:\n", "  vgg11:\n    init: imagenet\n"))
-    suite = schema.read_yaml(tmp_path / "mine.yaml", schema.Suite)
+    suite = strict.read_yaml(tmp_path / "mine.yaml", schema.Suite)
     assert (suite.recipes["vgg11"].init, suite.recipes["convnet"].init) == ("imagenet", "random")
     for wrong, message in (
         ("convnet:\n    init: imagenet", "convnet has no ImageNet weights"),
@@ -134,5 +134,5 @@ def test_a_suite_chooses_them_by_backbone(tmp_path: Path) -> None:
     ):
         (tmp_path / "mine.yaml").write_text(text.replace(f"  {wrong.split(':')[0]}:\n", f"  {wrong}\n"))
         with pytest.raises(SuiteError, match=message) as error:
-            schema.read_yaml(tmp_path / "mine.yaml", schema.Suite)
+            strict.read_yaml(tmp_path / "mine.yaml", schema.Suite)
         assert str(error.value).startswith(f"{tmp_path / 'mine.yaml'}:")

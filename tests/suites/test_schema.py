@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from suites import SuiteError, schema
+from suites import SuiteError, schema, strict
 
 GOOD = """\
 suite: mine
@@ -43,7 +43,7 @@ grid:
 def read(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    return schema.read_yaml(path, schema.Suite)
+    return strict.read_yaml(path, schema.Suite)
 
 
 def test_good_file(tmp_path):
@@ -116,10 +116,10 @@ def test_files_that_hold_no_keys(tmp_path, text):
 
 def test_unreadable_files(tmp_path):
     with pytest.raises(SuiteError, match=r"none.yaml: cannot be read \(No such file"):
-        schema.read_yaml(tmp_path / "none.yaml", schema.Suite)
+        strict.read_yaml(tmp_path / "none.yaml", schema.Suite)
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SuiteError, match=r"bytes.yaml: cannot be read"):
-        schema.read_yaml(tmp_path / "bytes.yaml", schema.Suite)
+        strict.read_yaml(tmp_path / "bytes.yaml", schema.Suite)
     (tmp_path / "bell.yaml").write_bytes(b"suite: \x07\n")
     with pytest.raises(SuiteError, match=r"bell.yaml: not valid YAML") as error:
         schema.is_suite(tmp_path / "bell.yaml")

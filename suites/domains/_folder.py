@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suites.domains import Domain
-from suites.domains._raw import EXTENSIONS, Files, Raw, subfolders, tree
+from suites.domains._files import EXTENSIONS, Files, subfolders, tree
+from suites.domains._raw import Raw
 from suites.errors import SuiteError
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from suites.domains import Domain
-from suites.domains._raw import Images, Raw, subfolders, tree
+from suites.domains._files import subfolders, tree
+from suites.domains._raw import Images, Raw
 
 
 def family(

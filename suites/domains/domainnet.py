@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from suites.domains import Domain
-from suites.domains._raw import Images, Raw, listed
+from suites.domains._files import listed
+from suites.domains._raw import Images, Raw
 from suites.domains._trees import below, words
 
 ROOTS = ("domain_net", "DomainNet", "domainnet")  # NTLBench's and DomainBed's, CUPI's, torchvision-like code's

@@ -15,8 +15,9 @@ from typing import Any
 
 from suites.domains import DIGITS, Domain, Raw
 from suites.domains._arrays import matched, named
+from suites.domains._files import Files, listed
 from suites.domains._pickles import load
-from suites.domains._raw import Arrays, Files, Images, listed
+from suites.domains._raw import Arrays, Images
 
 HOME, PICKLE, ARCHIVE = "mnist_m", "mnistm_data.pkl", "mnist_m.tar.gz"
 COUNT = 59_001  # of the PNGs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from suites.domains import DIGITS, Domain, Raw
 from suites.domains._digits import enlarged
-from suites.domains._raw import Files, tree
+from suites.domains._files import Files, tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image

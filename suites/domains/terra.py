@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from suites.domains import Domain
-from suites.domains._raw import Files, Images, Raw, tree
+from suites.domains._files import Files, tree
+from suites.domains._raw import Images, Raw
 from suites.domains._trees import below, there
 
 ROOTS = ("terra_incognita",)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from suites import archives
 from suites.domains import Domain
-from suites.domains._raw import Images, Raw, listed, tree
+from suites.domains._files import listed, tree
+from suites.domains._raw import Images, Raw
 from suites.domains._trees import below, there
 
 ROOTS = ("visda", "VisDA")  # NTLBench's is the second

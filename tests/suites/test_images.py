@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from suites import SuiteError
-from suites.domains._raw import EXTENSIONS, MissingData, Raw, listed, squared, tree
+from suites.domains._files import EXTENSIONS, listed, tree
+from suites.domains._raw import MissingData, Raw, squared
 from tests.suites.trees import picture
 
 

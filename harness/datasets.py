@@ -22,7 +22,7 @@ from suites.backbones import weights as fetch
 from suites.domains import Domain, MissingData, Raw
 from suites.schema import Suite
 
-EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+EVERY = 5.0  # seconds before a line of progress, and between two, where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,6 @@ class Bar:
     def __init__(self) -> None:
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
-        self._last = 0.0
 
     def __enter__(self) -> Bar:
         return self
@@ -220,11 +219,10 @@ class Bar:
 
     def __call__(self, domain: str, done: int, total: int) -> None:
         if not sys.stderr.isatty():
-            first, now = domain not in self._tasks, time.monotonic()
-            if first or now - self._last >= EVERY:
-                self._tasks[domain], self._last = True, now
-                what = f"preparing {domain}: {total:,} images" if first and not done else f"{done:,} of {total:,}"
-                print(what if first and not done else f"preparing {domain}: {what}", file=sys.stderr, flush=True)
+            now = time.monotonic()
+            if now - self._tasks.setdefault(domain, now) >= EVERY:  # what is done in a moment is not worth a line
+                self._tasks[domain] = now
+                print(f"preparing {domain}: {done:,} of {total:,} images", file=sys.stderr, flush=True)
             return
         if self._progress is None:
             from rich import progress as bars

@@ -197,8 +197,8 @@ def _build(
         sums = {
             part: {
                 "count": len(job.parts[part]),
-                "images": _sum(np.load(ready / f"{part}.images.npy", mmap_mode="r")),
-                "labels": _sum(np.load(ready / f"{part}.labels.npy")),
+                "images": _sum(np.load(ready / f"{part}.images.npy", mmap_mode="r", allow_pickle=False)),
+                "labels": _sum(np.load(ready / f"{part}.labels.npy", allow_pickle=False)),
             }
             for part in splits.PARTS
         }

@@ -173,9 +173,13 @@ def _room(ready: Path, job: Job, size: int) -> None:
     wanted, free = job.total * 3 * size * size - held, shutil.disk_usage(ready).free
     if wanted > free:
         raise SuiteError(
-            f"{ready.parent}: {wanted / 1e9:.1f} GB are needed for {job.total:,} images, {free / 1e9:.1f} GB are free; "
-            "free some space, or choose another folder with --data"
+            f"{ready.parent}: No space left for {job.total:,} images: {_size(wanted)} are needed, {_size(free)} are "
+            "free; free some, or choose another folder with --data"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _arrays(ready: Path, job: Job, size: int) -> dict[str, int]:
@@ -186,7 +190,7 @@ def _arrays(ready: Path, job: Job, size: int) -> dict[str, int]:
     for part, held in job.parts.items():
         path, shape = ready / f"{part}.images.npy", (len(held), 3, size, size)
         try:
-            array = np.load(path, mmap_mode="r")
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.shape != shape:
                 raise ValueError
         except (OSError, ValueError):

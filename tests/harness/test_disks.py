@@ -250,7 +250,7 @@ def test_a_wrong_bit_in_the_image_cache_is_said_before_anything_is_trained(
     mapbench: Mapbench, out: Path, data: Path, tmp_path: Path
 ) -> None:
     mine = shutil.copytree(data, tmp_path / "mine")
-    bad = next(mine.glob("quick/uci-32px*/test.images.npy"))
+    bad = next(mine.glob("prepared/uci-32px*/test.images.npy"))
     was, more = flip(bad), (*RUN, "-s", "0-1", "--data", str(mine))
     refused(mapbench(*more), str(bad), "damaged", "delete the folder")
     assert len(runs.records(out)) == 3

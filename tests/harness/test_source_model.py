@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harness import UsageError, plan, source_model
+from harness import UsageError, expected, plan, source_model
 from harness.cells import Cell
 from harness.forest import expand, imagenet
 from harness.grid import Filters, read
@@ -187,7 +187,7 @@ def test_a_file_that_changes_after_the_plan_is_noticed_and_retry_asks_for_it(
     store, good = Store(tmp_path / "out"), mine.read_bytes()
     grid = read(QUICK, Filters(methods=("untrained",)))
     made = plan.make(grid, store, data, tmp_path, mine)
-    store.write_plan(plan.as_json(grid, made.cells, None))
+    store.write_plan(expected.as_json(grid, made.cells, None))
     torch.save(state() | {"classifier.bias": torch.ones(10)}, mine)
     context = {"out": str(store.out), "data": str(data), "weights": "", "source_model": str(mine)}
     *_, last = run_cell(context, made.tasks()[0].payload, 1)
@@ -228,8 +228,9 @@ def test_a_given_model_is_scored_as_it_is_and_never_mixed_with_ours(
     net = backbones.build("convnet", 10, 32, 0)
     net.load_state_dict(held)
     suite = strict.read_yaml(Path(QUICK), schema.Suite)
+    assert {row["part"] for row in train["accuracy"]} == {"test", "val"}  # no pair is frozen as eligible here
     for row in train["accuracy"]:  # the source's own among them
-        part = cache.read(suite, data, 0, row["domain"], "test")
+        part = cache.read(suite, data, 0, row["domain"], row["part"])
         said = logits(net, torch.tensor(part.images)).argmax(1)
         assert row["correct"] == int((said == torch.tensor(part.labels)).sum())
     children = [r for r in found if r["cell"]["kind"] == "protect"]

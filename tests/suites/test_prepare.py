@@ -233,7 +233,7 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
-    with pytest.raises(SuiteError, match=r"0\.0 GB are needed for 1,000 images, 0\.0 GB are free; free some space"):
+    with pytest.raises(SuiteError, match=r"No space left for 1,000 images: 0\.8 MB are needed, 0\.1 MB are free; free"):
         cache.fingerprints(suite_of(), tmp_path, 0)
     assert asked == []
 

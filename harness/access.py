@@ -76,7 +76,7 @@ class DataAccess:
     def _whole(self, domain: str) -> tuple[Tensor, Tensor | None]:
         if domain not in self._images:
             raise self._needs.refusal(self._method, f"{domain} data")
-        return normalise(self._images[domain].to(self._device[domain])), self._labels.get(domain)
+        return normalise(self._images[domain]), self._labels.get(domain)
 
     def optimizer(
         self, parameters: Iterable[nn.Parameter], lr: float | None = None, betas: tuple[float, float] = (0.9, 0.999)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import UsageError, api, environment, grid
+from harness import api, environment, grid
 from suites import SuiteError, backbones, cache, splits
 from suites.backbones import weights as fetch
 from suites.domains import Domain, MissingData, Raw
@@ -57,9 +57,12 @@ class Survey:
     found: list[Found]
     missing: list[Raw]
     weights: list[Weights]
+    failed: list[str] = field(default_factory=list)  # downloads, a line each
+    left: list[str] = field(default_factory=list)  # folders of builds that did not end, or go on now
 
     @property
     def complete(self) -> bool:
+        """Whether everything is there that a run needs."""
         return not self.missing and all(one.state == "ready" for one in self.weights)
 
 
@@ -73,16 +76,10 @@ def data(
     suites, where, nets = grid.suites(target), api.data_dir(folder), api.weights_dir(weights)
     begun = [b for suite, _, names in suites for b in names if suite.recipes[b].init == "imagenet"]
     files = {b: nets / str(backbones.card(b).weights) for b in dict.fromkeys(begun)}
-    if download:
-        for one in {raw.title: raw for suite, seed, _ in suites for raw in _fetchable(suite, seed, where)}.values():
-            _fetch(one.title, where, one.download, one.get)
-        for b, path in files.items():
-            if not path.is_file():
-                _fetch(f"{path.name}, the ImageNet weights of {b},", nets, partial(fetch.download, b), fetch.url(b))
+    failed = list(_downloads(suites, where, files)) if download else []
     found, missing = [], dict[str, Raw]()
     with Bar() as bar:
         for suite, seed, _ in suites:
-            cache.renew(suite, where, seed)
             for name in suite.domains:
                 seen = _look(suite, seed, name, where, check, verify, jobs or environment.cores(), bar)
                 raw = suite.domain(name).raw
@@ -92,7 +89,19 @@ def data(
             if all(seen.state in ("ready", "prepared") for seen in found if seen.suite == suite.suite):
                 cache.fingerprints(suite, where, seed)  # whether they fit together
     there = [Weights(b, api.show(path), "ready" if path.is_file() else "missing") for b, path in files.items()]
-    return Survey(found, list(missing.values()), there)
+    left = sorted(api.show(path) for path in (where / cache.HOME).glob(".*") if path.is_dir())
+    return Survey(found, list(missing.values()), there, failed, left)
+
+
+def _downloads(suites: Any, where: Path, files: dict[str, Path]) -> Iterator[str]:
+    """Fetches what torchvision can, of what is neither prepared nor there; a line for each that could not be."""
+    wanted = {raw.title: raw for suite, seed, _ in suites for raw in _fetchable(suite, seed, where)}
+    for raw in wanted.values():
+        yield from _fetch(raw.title, where, raw.download, raw.get)
+    for backbone, path in files.items():
+        if not path.is_file():
+            what = f"{path.name}, the ImageNet weights of {backbone},"
+            yield from _fetch(what, path.parent, partial(fetch.download, backbone), fetch.url(backbone))
 
 
 def _fetchable(suite: Suite, seed: int, where: Path) -> Iterator[Raw]:
@@ -106,7 +115,7 @@ def _fetchable(suite: Suite, seed: int, where: Path) -> Iterator[Raw]:
                 yield raw
 
 
-def _fetch(what: str, where: Path, download: Callable[[Path], object] | None, get: str) -> None:
+def _fetch(what: str, where: Path, download: Callable[[Path], object] | None, get: str) -> Iterator[str]:
     assert download is not None
     print(f"downloading {what.rstrip(',')}", file=sys.stderr, flush=True)
     try:
@@ -114,7 +123,7 @@ def _fetch(what: str, where: Path, download: Callable[[Path], object] | None, ge
         download(where)
     except (OSError, RuntimeError, ValueError) as error:  # no network, a dead link, another checksum, a full disk
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{what} cannot be downloaded ({said}); {get}") from None
+        yield f"{what} cannot be downloaded ({said}); {get}"
 
 
 def _look(
@@ -122,8 +131,12 @@ def _look(
 ) -> Found:  # fmt: skip
     domain, at = suite.domain(name), cache.folder(suite, where, seed, name)
     one = Found(suite.suite, name, _title(domain), "missing", image_size=suite.image_size)
-    before = at.is_dir()
+    alone = suite.model_copy(update={"domains": [name]})
     try:
+        changed = cache.changed(alone, where, seed) if check else cache.renew(alone, where, seed)
+        before = at.is_dir() and not changed
+        if before and domain.raw and domain.raw.count is None and not domain.folder:
+            _same(domain.raw, at, where, cache.manifest(suite, where, seed, name)["of"])
         if check and not before:
             if domain.raw:
                 domain.raw.read(where)
@@ -132,7 +145,7 @@ def _look(
         if verify and before:
             cache.verify(suite, where, seed, name)
         else:
-            cache.fingerprints(suite.model_copy(update={"domains": [name]}), where, seed)
+            cache.fingerprints(alone, where, seed)
     except MissingData as error:
         return replace(one, why=str(error))
     except SuiteError as error:
@@ -144,6 +157,20 @@ def _look(
     )  # fmt: skip
 
 
+def _same(raw: Raw, at: Path, where: Path, prepared: int) -> None:
+    """SuiteError where a data set of which nobody says how many images it has has others now than when it was prepared:
+    it was half there then."""
+    try:
+        now = len(raw.read(where).ids)
+    except SuiteError:  # its files may be gone: what was prepared stands
+        return
+    if now != prepared:
+        raise SuiteError(
+            f"{raw.title}: {at} was prepared from {prepared:,} images, and now there are {now:,}; "
+            "delete that folder to prepare it anew"
+        )
+
+
 def _title(domain: Domain) -> str:
     return domain.raw.title if domain.raw else "embedded"
 
@@ -153,6 +180,8 @@ def as_json(survey: Survey) -> dict[str, Any]:
     return {
         "domains": [asdict(one) for one in survey.found],
         "weights": [asdict(one) for one in survey.weights],
+        "failed_downloads": survey.failed,
+        "unfinished": survey.left,
         "expected": [
             {"data_set": raw.title, "layout": list(raw.layout), "md5": dict(raw.sums()), "get": raw.get}
             for raw in survey.missing
@@ -197,6 +226,11 @@ def text(survey: Survey, where: Path, target: str) -> str:
         lines += [f"    get {fetch.url(backbone)}" for backbone in gone]
         if gone:
             lines += [f"    or: mapbench data {target} --download; another folder: --weights DIR"]
+    if survey.failed:
+        lines += ["", *survey.failed]
+    if survey.left:
+        lines += ["", "of builds that did not end; the same command takes them up, and none else needs them:"]
+        lines += [f"    {path}" for path in survey.left]
     if survey.complete:
         there = any(one.state == "there" for one in found)
         lines += ["", f"next     mapbench {'data' if there else 'run'} {target}"]

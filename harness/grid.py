@@ -154,7 +154,7 @@ def suites(target: str) -> list[tuple[schema.Suite, int, tuple[str, ...]]]:
         at = suite.suite, suite.split_seed if part.split_seed is None else part.split_seed
         before, nets = found.get(at, (suite, ()))  # parts may differ in their watermarks and backbones
         domains = list(dict.fromkeys([*before.domains, *suite.domains]))
-        nets = tuple(dict.fromkeys([*nets, *(part.backbones or suite.grid.backbones)]))
+        nets = tuple(dict.fromkeys([*nets, *(_backbone(suite, b) for b in part.backbones or suite.grid.backbones)]))
         found[at] = suite.model_copy(update={"domains": domains}), nets
     return [(suite, seed, nets) for (_, seed), (suite, nets) in found.items()]
 

@@ -233,7 +233,10 @@ def _nominal(suite: schema.Suite, domain: str) -> int:
     count = held.raw.count if held.raw and held.raw.count else 10_000
     if held.per_class:
         count = min(count, held.per_class * suite.classes)
-    return splits.sizes(suite.split, count, held.capped)["train"]
+    try:
+        return splits.sizes(suite.split, count, held.capped)["train"]
+    except SuiteError:  # too few for the rule, which is said when they are there
+        return count
 
 
 def _enough(grid: Grid, data: Path, absent: Container[tuple[str, int]]) -> None:

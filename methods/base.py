@@ -106,7 +106,9 @@ class Access(Protocol):
         """Images a step and domain, by the recipe."""
 
     def source(self) -> tuple[Tensor, Tensor | None]:
-        """All source train images (n,3,S,S), normalised, and labels if declared; MethodError when not declared."""
+        """All source train images (n,3,S,S), normalised, and labels if declared; MethodError when not declared.
+
+        Very many images lie on the host where the model is on a GPU: take them there some at a time."""
 
     def target(self) -> tuple[Tensor, Tensor | None]:
         """All target train images, and labels if declared; MethodError when not declared."""

@@ -25,7 +25,8 @@ def predicted(model: nn.Module, images: Tensor, confidence: float = 0.0) -> Tens
     `confidence`; the model's mode is put back."""
     mode = model.training
     model.eval()
-    logits = torch.cat([model(part) for part in images.split(CHUNK)])
+    device = next((p.device for p in model.parameters()), images.device)  # many images may lie on the host
+    logits = torch.cat([model(part.to(device)) for part in images.split(CHUNK)])
     model.train(mode)
     return logits.argmax(1).where(logits.softmax(1).amax(1) >= confidence, NONE)
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,10 +71,17 @@ def fingerprints(
             _stamp(at, held)
         found[domain] = str(held["fingerprint"])
         classes[domain] = held["classes"]
+        _fits(suite, domain, len(held["classes"]))
     if missing:
         raise MissingData("\n".join(dict.fromkeys(missing)))
     _same_classes(suite, classes)
     return found
+
+
+def _fits(suite: Suite, domain: str, classes: int) -> None:
+    """SuiteError where a domain does not have as many classes as its suite."""
+    if classes != suite.classes:
+        raise SuiteError(f"suite {suite.suite} has {suite.classes} classes, its domain {domain} {classes}")
 
 
 def _same_classes(suite: Suite, classes: dict[str, list[str]]) -> None:
@@ -162,19 +170,36 @@ def _parse(path: Path, size: int, mtime: int) -> dict[str, Any]:
     return held
 
 
-def renew(suite: Suite, data: Path, split_seed: int | None) -> list[str]:
-    """Remove what was built from folders of a user's own that have changed since; the names of these domains.
-
-    Whoever reads the old pixels at this moment keeps them; a cell that starts on them says that they are gone."""
-    changed = []
+def changed(suite: Suite, data: Path, split_seed: int | None) -> list[str]:
+    """The domains that are folders of a user's own and have changed since they were prepared."""
+    found = []
     for name in suite.domains:
         at, domain = folder(suite, data, split_seed, name), suite.domain(name)
         if not domain.folder or not at.is_dir() or not (data / Path(domain.folder).expanduser()).is_dir():
-            continue  # without the folder itself, what was built from it still stands
+            continue  # without the folder itself, what was made of it still stands
         if _manifest(at).get("folder") != _folder.state(data, domain):
-            shutil.rmtree(at)
-            changed.append(name)
-    return changed
+            found.append(name)
+    return found
+
+
+def renew(suite: Suite, data: Path, split_seed: int | None) -> list[str]:
+    """Remove what was made of folders that have `changed`, and return these; SuiteError where that cannot be done.
+
+    Whoever reads the old pixels at this moment keeps them; a cell that starts on them says that they are gone."""
+    gone = changed(suite, data, split_seed)
+    for name in gone:
+        at = folder(suite, data, split_seed, name)
+        away = at.with_name(f".{at.name}.old.{uuid.uuid4().hex[:8]}")
+        try:
+            at.rename(away)  # at once: half a cache is never seen, and of two who do this one finds nothing
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SuiteError(
+                f"{at} is of images that have changed, and cannot be replaced ({error.strerror}); {prepare.ELSEWHERE}"
+            ) from None
+        shutil.rmtree(away, ignore_errors=True)
+    return gone
 
 
 def _build(
@@ -186,8 +211,7 @@ def _build(
     # before its images are listed: what is added from now on is noticed later
     before = _folder.state(data, domain) if domain.folder else None
     job = prepare.job(domain, suite.image_size, suite.split, split_seed, data)
-    if len(job.classes) != suite.classes:
-        raise SuiteError(f"suite {suite.suite} has {suite.classes} classes, its domain {name} {len(job.classes)}")
+    _fits(suite, name, len(job.classes))
 
     def told(done: int) -> None:
         if watch:
@@ -207,7 +231,7 @@ def _build(
             "schema": SCHEMA, "domain": domain.name, "version": domain.version, "classes": list(job.classes),
             "image_size": suite.image_size, "split": suite.split if domain.raw else None, "split_seed": split_seed,
             "fingerprint": _fingerprint(sums), "parts": sums, "split_sha256": _sha(sorted(told)),
-            "items_sha256": _sum_file(ready / "items.jsonl"), "folder": before,
+            "items_sha256": _sum_file(ready / "items.jsonl"), "folder": before, "of": len(job.images.ids),
         }  # fmt: skip
         (ready / "manifest.json").write_text(json.dumps({**said, "sha256": _sha(said)}, indent=1))
         _stamp(ready, said)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BLOCK = 64  # images: 10 MB at 224 px, so that what is in work stays small, and a kill costs little
 JOURNAL = "journal.jsonl"
+ELSEWHERE = "choose another folder with --data (links to the data sets in it will do)"
 
 
 class Watch(Protocol):
@@ -53,9 +54,13 @@ class Job:
         return sum(len(held) for held in self.parts.values())
 
     def digest(self, size: int) -> str:
-        """sha256 of what is to be stored, not of its pixels: whether a half-built cache is of the same images."""
-        told = [[p, [(self.images.ids[i], int(self.images.labels[i])) for i in held]] for p, held in self.parts.items()]
-        return hashlib.sha256(json.dumps([size, told]).encode()).hexdigest()
+        """sha256 of what is to be stored: whether a half-built cache is of the same images. Of files it looks at size
+        and time, of arrays at the bytes."""
+        digest, state = hashlib.sha256(str(size).encode()), getattr(self.images, "state", lambda index: "")
+        for part, held in self.parts.items():
+            for i in held:
+                digest.update(f"{part}\0{self.images.ids[i]}\0{int(self.images.labels[i])}\0{state(i)}\0".encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def job(domain: Domain, size: int, rule: str, split_seed: int, data: Path) -> Jo
     if domain.raw is None:
         assert domain.build is not None
         return _embedded(domain, domain.build(size, split_seed, data))
+    if domain.raw.unpack:
+        domain.raw.unpack(data, domain.raw)
     images = domain.raw.read(data)
     # a domain and the same with a watermark must fall into the same parts
     salt = (domain.name.partition("@")[0], split_seed)
@@ -116,7 +123,7 @@ def build(
         except OSError as error:
             reason = error.strerror or error
             raise SuiteError(
-                f"{at}: cannot write the image cache ({reason}); free some space, or choose another folder with --data"
+                f"{at}: cannot write the image cache ({reason}); free some space, or {ELSEWHERE}"
             ) from None
         try:
             ready.rename(at)
@@ -135,9 +142,7 @@ def _place(at: Path, waiting: Callable[[], None]) -> Iterator[Path]:
         at.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("a")
     except OSError as error:
-        raise SuiteError(
-            f"{at}: cannot write the image cache ({error.strerror}); choose another folder with --data"
-        ) from None
+        raise SuiteError(f"{at}: cannot write the image cache ({error.strerror}); {ELSEWHERE}") from None
     with file:
         locked = _lock(file, waiting)
         if not locked:
@@ -174,7 +179,7 @@ def _room(ready: Path, job: Job, size: int) -> None:
     if wanted > free:
         raise SuiteError(
             f"{ready.parent}: No space left for {job.total:,} images: {_size(wanted)} are needed, {_size(free)} are "
-            "free; free some, or choose another folder with --data"
+            f"free; free some, or {ELSEWHERE}"
         )
 
 
@@ -193,7 +198,7 @@ def _arrays(ready: Path, job: Job, size: int) -> dict[str, int]:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             if array.shape != shape:
                 raise ValueError
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             (ready / JOURNAL).unlink(missing_ok=True)
             array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         offsets[part] = int(array.offset)  # type: ignore[attr-defined]
@@ -205,20 +210,28 @@ def _resumed(ready: Path, job: Job, size: int, offsets: dict[str, int]) -> dict[
     journal, head = ready / JOURNAL, {"of": job.digest(size)}
     found: dict[tuple[str, int], list[str]] = {}
     lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []  # the last one may be half a line
-    if not lines or json.loads(lines[0]) != head:
+    if not lines or _parsed(lines[0]) != head:
         journal.write_text(json.dumps(head) + "\n")
         return {}
     one = 3 * size * size
     for line in lines[1:]:
-        with contextlib.suppress(ValueError, KeyError):
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # whatever a power cut made of it
             told = json.loads(line)
+            offset = offsets[told["part"]]
             with (ready / f"{told['part']}.images.npy").open("rb") as file:
-                file.seek(offsets[told["part"]] + told["start"] * one)
+                file.seek(offset + told["start"] * one)
                 if [hashlib.sha256(file.read(one)).hexdigest() for _ in told["sums"]] == told["sums"]:
                     found[told["part"], told["start"]] = told["sums"]
     with journal.open("r+b") as file:  # without what a kill left of its last line
         file.truncate(sum(len(line) + 1 for line in lines))
     return found
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _fill(

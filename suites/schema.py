@@ -81,15 +81,20 @@ class Suite(strict.Strict):
     @classmethod
     def _own_folders(cls, given: Any) -> Any:
         """`folder:PATH` among the domains, as the name of a domain and where it lies."""
-        if not isinstance(given, dict) or not isinstance(given.get("domains"), list):
-            return given
-        names, folders = [], dict(given.get("folders") or {})
-        for i, entry in enumerate(given["domains"]):
+        listed, held = (given.get("domains"), given.get("folders") or {}) if isinstance(given, dict) else (None, {})
+        if not isinstance(listed, list) or not isinstance(held, dict):
+            return given  # which has a mistake that is found later
+        names, folders = [], dict(held)
+        for i, entry in enumerate(listed):
             name, path = _named(entry, ("domains", i))
             if path is not None:
                 if folders.get(name, path) != path:
                     raise MisplacedError(
                         ("domains", i), f"two folders are called {name!r}: write {{a-name: folder:{path}}}"
+                    )
+                if path in [held for other, held in folders.items() if other != name]:
+                    raise MisplacedError(
+                        ("domains", i), f"{path!r} is two domains: one's train images are the other's test"
                     )
                 folders[name] = path
             names.append(name)

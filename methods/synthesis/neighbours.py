@@ -111,7 +111,7 @@ class Neighbourhood(nn.Module):
         with torch.random.fork_rng():  # dropout and noise follow `generator` too
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             made = [
-                to_bytes(self.styled(i % len(self.levels), part.float() / 255, generator))
+                to_bytes(self.styled(i % len(self.levels), part.to(self.mix.device).float() / 255, generator))
                 for i, part in enumerate(images.split(min(CHUNK, -(-len(images) // len(self.levels)))))
             ]
         return torch.cat(made), labels

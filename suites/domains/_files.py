@@ -50,6 +50,14 @@ class Files:
         except Exception as error:  # whatever PIL's parsers meet in damaged bytes: struct.error, IndexError, zlib.error
             self.raw.broken(path, f"cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})")
 
+    def state(self, index: int) -> str:
+        """Tells another file under the same name."""
+        try:
+            told = self.path(index).stat()
+        except OSError:
+            return ""  # who decodes it says so
+        return f"{told.st_size} {told.st_mtime_ns}"
+
     def kept(self, image: Image) -> Image:
         """What the published loaders keep of a picture, before it is brought to the suite's size."""
         return image
@@ -73,10 +81,14 @@ def tree(raw: Raw, root: Path, classes: Sequence[str]) -> Files:
                 raw.broken(root, f"has its class folders one folder too deep: move up what is in {root / inner}")
         more = f", nor are {len(absent) - 1} more of {len(classes)} class folders" if absent[1:] else ""
         raw.broken(root / absent[0], f"is not there{more} (there is {', '.join(there[:3]) or 'no folder'})")
+    owners = {_place(root): ""}  # by what a folder is, not how it is called
+    for name in classes:
+        if owners.setdefault(_place(root / name), name) != name:
+            raw.broken(root / name, f"is the same folder as {owners[_place(root / name)] or 'the one it is in'}")
     ids: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(_images(raw, root / name, f"{name}/", set()))
+        found = sorted(_images(raw, root / name, f"{name}/", name, owners))
         if not found:
             raw.broken(root / name, "has no image in it")
         ids += found
@@ -93,20 +105,29 @@ def subfolders(root: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _images(raw: Raw, folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """The images anywhere below a folder. Links are followed, as ImageFolder does, and no folder is read twice: a link
-    back up would put every picture into two parts."""
+def _place(folder: Path) -> tuple[int, int]:
     told = folder.stat()
-    if (told.st_dev, told.st_ino) in seen:
-        return
-    seen.add((told.st_dev, told.st_ino))
+    return told.st_dev, told.st_ino
+
+
+def _images(
+    raw: Raw, folder: Path, prefix: str, name: str, owners: dict[tuple[int, int], str]
+) -> Iterator[str]:  # fmt: skip
+    """The images anywhere below a folder of the class `name`. Links are followed, as ImageFolder does, and no folder is
+    read twice: a link back up would put every picture into two parts, and one to another class's give it two labels.
+    `owners` are the folders that were read, and for which class."""
     with os.scandir(folder) as entries:
         held = sorted(entries, key=lambda entry: entry.name)  # of two names of one folder, the first counts everywhere
     for entry in held:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _images(raw, folder / entry.name, f"{prefix}{entry.name}/", seen)
+            before = owners.get(_place(folder / entry.name))
+            if before not in (None, "", name):
+                raw.broken(folder / entry.name, f"leads to images of {before!r}, which cannot be {name!r} too")
+            if before is None:
+                owners[_place(folder / entry.name)] = name
+                yield from _images(raw, folder / entry.name, f"{prefix}{entry.name}/", name, owners)
         elif entry.name.lower().endswith(EXTENSIONS):
             if not entry.is_file():
                 raw.broken(folder / entry.name, "is a link to nothing: not all fetched")

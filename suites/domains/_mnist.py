@@ -31,18 +31,20 @@ def layout(*parts: str) -> tuple[str, ...]:
     return tuple(f"{HOME}/{FILES[part]}-{kind}-ubyte[.gz]" for part in parts for kind in ("images-idx3", "labels-idx1"))
 
 
-def sums() -> Mapping[str, str]:
-    """torchvision's md5 of the gzipped files; for unpacked ones nobody states any."""
+def sums(*parts: str) -> Mapping[str, str]:
+    """torchvision's md5 of the gzipped files of these parts; for unpacked ones nobody states any."""
     from torchvision.datasets import MNIST
 
-    return {f"{HOME}/{name}": md5 for name, md5 in MNIST.resources}
+    called = tuple(FILES[part] for part in parts)
+    return {f"{HOME}/{name}": md5 for name, md5 in MNIST.resources if name.startswith(called)}
 
 
-def download(data: Path) -> None:
-    """Fetch all four files, gzipped, from torchvision's mirrors."""
+def download(data: Path, *parts: str) -> None:
+    """Fetch the files of these parts, gzipped, from torchvision's mirrors."""
     from torchvision.datasets import MNIST
 
-    for name, md5 in MNIST.resources:
+    called = tuple(FILES[part] for part in parts)
+    for name, md5 in (held for held in MNIST.resources if held[0].startswith(called)):
         fetch("MNIST", data / HOME, name, md5, [f"{mirror}{name}" for mirror in MNIST.mirrors])
 
 

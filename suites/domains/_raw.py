@@ -46,18 +46,23 @@ class Raw:
     layout: tuple[str, ...]  # what must lie below the data folder, one line each
     get: str  # where it comes from, and what to do with it
     open: Callable[[Path, Raw], Images]
-    count: int | None = None  # images of this domain, where it is known; fewer are refused
+    count: int | None = None  # images of this domain, where it is known; others are refused, a split follows from all
     sums: Callable[[], Mapping[str, str]] = dict
     download: Callable[[Path], None] | None = None
+    unpack: Callable[[Path, Raw], None] | None = None  # an archive that may lie there instead, when it is prepared
 
     def read(self, data: Path) -> Images:
-        """The images of the domain. MissingData where they are not there, SuiteError where they are not whole."""
+        """The images of the domain. MissingData where they are not there, SuiteError where they are not whole. Writes
+        nothing: who prepares them calls `unpack` first."""
         try:
             images = self.open(data, self)
         except OSError as error:  # a disk, or rights: wherever a loader meets it, it is one line
             self.broken(Path(str(error.filename or data)), f"cannot be read ({error.strerror or error})")
-        if self.count is not None and len(images.ids) < self.count:
-            self.broken(data, f"has {len(images.ids):,} of {self.count:,} images: half extracted, or not all fetched")
+        if self.count is not None and len(images.ids) != self.count:
+            why = (
+                "half extracted, or not all fetched" if len(images.ids) < self.count else "some are not the publisher's"
+            )
+            self.broken(data, f"has {len(images.ids):,} of {self.count:,} images: {why}")
         return images
 
     def absent(self, path: Path, but: str = "") -> NoReturn:
@@ -137,6 +142,10 @@ class Arrays:
 
         image = self.stored[index]
         return squared(pil.fromarray(self.enlarge(image) if self.enlarge else image), size)
+
+    def state(self, index: int) -> str:
+        """Tells other pixels under the same id."""
+        return hashlib.sha256(self.stored[index].tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

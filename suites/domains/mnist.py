@@ -19,6 +19,7 @@ def read(data: Path, raw: Raw) -> Arrays:
 
 
 RAW = Raw(
-    "MNIST", _mnist.layout("train"), _mnist.GET, read, count=60_000, sums=_mnist.sums, download=_mnist.download
+    "MNIST", _mnist.layout("train"), _mnist.GET, read, count=60_000,
+    sums=lambda: _mnist.sums("train"), download=lambda data: _mnist.download(data, "train"),
 )  # fmt: skip
 DOMAINS = (Domain("mnist", "handwritten digits, grey (MNIST, train)", DIGITS, raw=RAW),)

@@ -48,7 +48,8 @@ DOMAINS = tuple(
         f"rmnist-{angle}", f"a sixth of MNIST, turned by {angle} degrees", DIGITS,
         raw=Raw(
             "MNIST", _mnist.layout("train", "test"), _mnist.GET, reader(number),
-            count=len(range(number, TOTAL, len(ANGLES))), sums=_mnist.sums, download=_mnist.download,
+            count=len(range(number, TOTAL, len(ANGLES))), sums=lambda: _mnist.sums("train", "test"),
+            download=lambda data: _mnist.download(data, "train", "test"),
         ),
     )
     for number, angle in enumerate(ANGLES)

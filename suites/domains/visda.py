@@ -5,7 +5,7 @@
 As published, 1,000 images of each class are taken; here these are the first in the order of the split's hash, where
 NTL, CUTI and NTLBench take the first that a disk lists. Classes are numbered by name, where these take them as listed,
 so that theirs may differ between the two domains. The publisher's image_list.txt, where it is there, says which images
-must be. A train.tar or validation.tar that nobody has unpacked is unpacked.
+must be. A train.tar or validation.tar that nobody has unpacked is unpacked by who prepares.
 """
 
 from __future__ import annotations
@@ -29,16 +29,25 @@ CLASSES = (
 
 
 def _open(part: str, data: Path, raw: Raw) -> Images:
-    tar = next((data / root / f"{part}.tar" for root in ROOTS if (data / root / f"{part}.tar").is_file()), None)
-    if tar and not there(data, ROOTS, (part,)):
-        _unpack(raw, tar, part)
+    tar = _packed(part, data)
+    if tar:
+        raw.absent(tar.with_suffix(""), f"but {tar} is there: `mapbench data visda` unpacks it")
     root = below(raw, data, ROOTS, (part,))
     stated = root / "image_list.txt"
     return listed(raw, root, [stated], CLASSES) if stated.exists() else tree(raw, root, CLASSES)
 
 
-def _unpack(raw: Raw, tar: Path, part: str) -> None:
-    """`train.tar` to `train/` beside it, which gets its name when all of it is there."""
+def _packed(part: str, data: Path) -> Path | None:
+    """The tar of a part that nobody has unpacked."""
+    tar = next((data / root / f"{part}.tar" for root in ROOTS if (data / root / f"{part}.tar").is_file()), None)
+    return None if there(data, ROOTS, (part,)) else tar
+
+
+def _unpack(part: str, data: Path, raw: Raw) -> None:
+    """`train.tar` to `train/` beside it, which gets its name when all of it is there; nothing where it is already."""
+    tar = _packed(part, data)
+    if tar is None:
+        return
     ready = tar.parent / f".{part}.{uuid.uuid4().hex[:8]}"  # one's own: two processes may be at it
     try:
         archives.extract(tar, ready)
@@ -62,6 +71,7 @@ DOMAINS = tuple(
             "from http://csr.bu.edu/ftp/visda17/clf (for research that is not commercial)",
             partial(_open, part),
             count,
+            unpack=partial(_unpack, part),
         ),
     )
     for name, about, part, count in (

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
 import yaml
 from PIL import Image
 from scipy import ndimage
 
 from harness import datasets
 from results import tables
+from suites.backbones import weights
 from suites.domains.uci import digits
 from tests.harness.conftest import Mapbench
 
@@ -133,6 +135,68 @@ def test_check_prepares_nothing_and_verify_reads_all(here: Path, mapbench: Mapbe
     assert mapbench(*typed, cwd=here).returncode == 0  # states only: no byte of a large set is read for nothing
     found = mapbench(*typed, "--verify", cwd=here)
     assert found.returncode == 2 and f"{path}: missing or damaged" in found.stdout
+
+
+def test_looking_removes_nothing(here: Path, mapbench: Mapbench) -> None:
+    typed = ("data", "own.yaml", "--data", str(here / "raw"))
+    handwriting(here / "raw" / "rotated" / "by-45", 45)
+    assert mapbench(*typed, cwd=here).returncode == 0
+    os.utime(here / "raw" / "upright" / "4" / "0004.png", (1, 1))
+    before = sorted(path.name for path in (here / "raw" / "prepared").rglob("*"))
+    said = mapbench(*typed, "--check", cwd=here)
+    assert said.stdout.count(" there ") == 1 and said.stdout.count(" ready ") == 1
+    assert sorted(path.name for path in (here / "raw" / "prepared").rglob("*")) == before
+
+
+def test_a_backbone_that_is_not_there_is_one_line(here: Path, mapbench: Mapbench) -> None:
+    (here / "g.yaml").write_text("grid: g\ngrids: [{suite: digits-mini, backbones: [vgg99]}]\n")
+    refused = mapbench("data", "g.yaml", cwd=here)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "vgg99" in refused.stderr
+
+
+def test_what_cannot_be_fetched_is_a_line_each_and_the_rest_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No network: each data set that torchvision has, and the weights; what is expected of all is said too."""
+    nowhere = "http://127.0.0.1:9/"
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [nowhere])
+    for name in ("USPS", "SVHN"):
+        held = getattr(torchvision.datasets, name).split_list
+        monkeypatch.setitem(held, "train", [nowhere, *held["train"][1:]])
+    monkeypatch.setattr(weights, "url", lambda backbone: nowhere)
+    survey = datasets.data("digits", str(tmp_path / "data"), str(tmp_path / "weights"), download=True)
+    said = datasets.text(survey, tmp_path / "data", "digits")
+    starts = ("MNIST cannot", "USPS cannot", "SVHN cannot", "vgg11-8a719046.pth, the ImageNet weights of vgg11, cannot")
+    assert len(survey.failed) == len(starts) and not survey.complete
+    for start, line in zip(starts, survey.failed, strict=True):
+        assert line.startswith(start) and "\n" not in line and line in said
+    assert "MNIST-M: expected below" in said
+
+
+def test_a_set_that_was_half_there_when_it_was_prepared_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SYND, of which nobody says how many images it has."""
+    root = tmp_path / "data" / "synthetic_digits" / "imgs_train"
+    for digit in range(10):
+        (root / str(digit)).mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (12, 12), (digit, i, 0)).save(root / str(digit) / f"{i}.jpg")
+    (tmp_path / "own.yaml").write_text(suite("own", ["synd", "uci"]))
+    monkeypatch.chdir(tmp_path)
+    assert datasets.data("own.yaml", str(tmp_path / "data")).complete
+    Image.new("RGB", (12, 12)).save(root / "3" / "more.jpg")
+    survey = datasets.data("own.yaml", str(tmp_path / "data"))
+    (one,) = (seen for seen in survey.found if seen.state == "broken")
+    assert "was prepared from 80 images, and now there are 81; delete that folder" in one.why
+    shutil.rmtree(root)
+    assert datasets.data("own.yaml", str(tmp_path / "data")).complete  # what was prepared needs its files no more
+
+
+def test_a_build_that_did_not_end_is_named(here: Path, mapbench: Mapbench) -> None:
+    (here / "raw" / "prepared" / ".mnist-64px-v1-ntlbench-split0.partial").mkdir(parents=True)
+    said = mapbench("data", "own.yaml", "--data", str(here / "raw"), cwd=here)
+    assert "raw/prepared/.mnist-64px-v1-ntlbench-split0.partial" in said.stdout
 
 
 def test_progress_is_a_line_now_and_then_or_a_bar(

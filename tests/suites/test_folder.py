@@ -163,6 +163,35 @@ def test_without_the_folder_what_was_built_of_it_stands(tmp_path, photos):
     assert cache.fingerprints(suite, tmp_path, jobs=1) == before
 
 
+def test_what_cannot_be_replaced_is_one_line(tmp_path, photos, monkeypatch):
+    suite = load(tmp_path, STORE_AND_WEB)
+    cache.fingerprints(suite, tmp_path, jobs=1)
+    os.utime(tmp_path / "photos" / "store" / "dish" / "3.png", (1, 1))
+    rename = type(tmp_path).rename
+
+    def denied(path, target):
+        if "prepared" in path.parts:
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", denied)
+    with pytest.raises(SuiteError, match="is of images that have changed") as error:
+        cache.renew(suite, tmp_path, None)
+    assert "\n" not in str(error.value) and "Permission denied" in str(error.value)
+    monkeypatch.undo()
+    assert cache.renew(suite, tmp_path, None) == ["store"]
+    assert sorted(p.name for p in (tmp_path / "prepared").iterdir() if "store" in p.name) == []
+
+
+@pytest.mark.parametrize("folders", ["3", "[a]", "text"])
+def test_folders_of_a_wrong_kind_are_a_mistake_like_others(tmp_path, folders):
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("domains:", f"folders: {folders}\ndomains:", 1))
+    with pytest.raises(SuiteError, match="folders: ") as error:
+        strict.read_yaml(path, schema.Suite)
+    assert "\n" not in str(error.value)
+
+
 def test_an_image_that_goes_while_the_folder_is_looked_at(tmp_path, photos, monkeypatch):
     suite = load(tmp_path, STORE_AND_WEB)
     cache.fingerprints(suite, tmp_path, jobs=1)
@@ -259,6 +288,7 @@ def test_a_folder_that_is_laid_out_wrongly(tmp_path, photos, monkeypatch, how, w
         ("[folder: photos/store, web]", "domain 'folder' must be `folder: folder:PATH`, not 'photos/store'"),
         ('[{shop: 3}, "folder:b"]', "domain 'shop' must be `shop: folder:PATH`, not 3"),
         ('["folder:~nobody-of-that-name/a", "folder:b"]', "cannot find the folder '~nobody-of-that-name/a'"),
+        ('["folder:photos/store", {shop: "folder:photos/store"}]', "'photos/store' is two domains: one's train"),
         ("[photos/store, uci]", "unknown domain 'photos/store'"),
     ],
 )  # fmt: skip
@@ -272,7 +302,7 @@ def test_mistakes_in_the_file_are_named_at_their_line(tmp_path, domains, message
         load(tmp_path, domains, pairs="all")
     lines = str(error.value).split("\n")
     assert len(lines) == 1, lines
-    line = 5 if not block else 7 if "two folders" in message or "twice" in message else 6
+    line = 5 if not block else 7 if any(w in message for w in ("two folders", "twice", "two domains")) else 6
     assert lines[0].startswith(f"{tmp_path / 'mine.yaml'}:{line}: {message}"), lines
 
 

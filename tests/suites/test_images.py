@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -147,6 +148,27 @@ def test_links_are_followed_and_none_leads_in_a_circle(tmp_path):
     (tmp_path / "data" / "a" / "l-1.png").symlink_to(tmp_path / "kept" / "1.png")
     wanted = ["a/3.png", "a/l-1.png", "a/l/1.png", "a/l/more/2.png"]  # sorted as paths, not folder by folder
     assert list(raw_of("data", "a").read(tmp_path).ids) == wanted
+
+
+@pytest.mark.parametrize("how", ["up", "across", "one folder"])
+def test_a_link_does_not_give_an_image_two_labels(tmp_path, how):
+    for name in ("x", "y"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_bytes(made("RGB", "PNG"))
+    raw = raw_of("data", "x", "y")
+    if how == "up":  # the folder of all classes: nothing in it is x's
+        (tmp_path / "data" / "x" / "up").symlink_to(tmp_path / "data")
+        assert list(raw.read(tmp_path).ids) == ["x/1.png", "y/1.png"]
+        return
+    if how == "across":
+        (tmp_path / "data" / "y" / "more").symlink_to(tmp_path / "data" / "x")
+        message = r"y/more leads to images of 'x', which cannot be 'y' too"
+    else:
+        shutil.rmtree(tmp_path / "data" / "y")
+        (tmp_path / "data" / "y").symlink_to(tmp_path / "data" / "x")
+        message = "y is the same folder as x"
+    with pytest.raises(SuiteError, match=message):
+        raw.read(tmp_path)
 
 
 def test_a_list_without_classes_says_one_label_of_an_image(tmp_path):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from suites import SuiteError, cache, domains, prepare, schema
 from suites.domains import Domain, MissingData
-from suites.domains._raw import Raw
+from suites.domains._raw import Arrays, Raw
 
 SIZE, COUNT = 16, 1000
 
@@ -182,6 +182,59 @@ def test_other_images_under_the_same_name_start_anew(
     told: list[int] = []
     cache.fingerprints(suite, tmp_path, 0, lambda domain, done, total: told.append(done))
     assert told[0] == 0
+
+
+def test_files_that_were_replaced_under_their_names_start_anew(tmp_path: Path) -> None:
+    """Interrupted, and the pictures changed: none of the old ones is in what is made then, of files or of arrays."""
+    for name in ("store", "web"):
+        for label in "abcd":
+            (tmp_path / name / label).mkdir(parents=True)
+            for i in range(100):
+                Image.new("L", (16, 16), 10).save(tmp_path / name / label / f"{i}.png")
+    suite = suite_of(domains=[f"folder:{tmp_path}/store", f"folder:{tmp_path}/web"])
+    with pytest.raises(Stop):
+        cache.fingerprints(suite, tmp_path / "data", 0, stop_after(100))
+    for picture in (tmp_path / "store").rglob("*.png"):
+        Image.new("L", (16, 16), 200).save(picture)
+    told: list[int] = []
+    cache.fingerprints(suite, tmp_path / "data", 0, lambda domain, done, total: told.append(done))
+    assert told[0] == 0
+    for part in ("train", "attacker", "val", "test"):
+        assert (cache.read(suite, tmp_path / "data", 0, "store", part).images == 200).all()
+    one, other = (Arrays(["a"], [0], np.full((1, 8, 8), level, np.uint8)) for level in (1, 2))
+    jobs = [prepare.Job(images, {"train": [0]}, lambda i: {}, ["x"]) for images in (one, other)]
+    assert jobs[0].digest(8) != jobs[1].digest(8)
+
+
+@pytest.mark.parametrize("damage", ["", "\0\0\0\n", '{"of": 1}\n7\n', "7\n"])
+def test_what_a_power_cut_leaves_is_made_anew(asked: list[int], tmp_path: Path, damage: str) -> None:
+    suite = suite_of()
+    with pytest.raises(Stop):
+        cache.fingerprints(suite, tmp_path, 0, stop_after(400))
+    (partial,) = (tmp_path / "prepared").glob(".*.partial")
+    if damage:
+        (partial / "journal.jsonl").write_text(damage)
+    else:
+        (partial / "train.images.npy").write_bytes(b"")
+    assert cache.fingerprints(suite, tmp_path, 0) == cache.fingerprints(suite, tmp_path / "undisturbed", 0)
+
+
+def test_a_line_of_the_journal_that_is_none_is_passed_over(asked: list[int], tmp_path: Path) -> None:
+    suite = suite_of()
+    with pytest.raises(Stop):
+        cache.fingerprints(suite, tmp_path, 0, stop_after(400))
+    (partial,) = (tmp_path / "prepared").glob(".*.partial")
+    with (partial / "journal.jsonl").open("a") as journal:
+        journal.write('7\n{"part": "nowhere", "start": 0, "sums": []}\n')
+    told: list[int] = []
+    cache.fingerprints(suite, tmp_path, 0, lambda domain, done, total: told.append(done))
+    assert told[0] >= 400
+
+
+def test_another_number_of_classes_is_noticed_of_what_was_prepared(asked: list[int], tmp_path: Path) -> None:
+    cache.fingerprints(suite_of(), tmp_path, 0)
+    with pytest.raises(SuiteError, match="suite toys has 5 classes, its domain toys 4"):
+        cache.fingerprints(suite_of(classes=5), tmp_path, 0)
 
 
 def test_two_that_prepare_at_once_share_the_work(asked: list[int], tmp_path: Path) -> None:

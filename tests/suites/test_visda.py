@@ -10,7 +10,7 @@ import pytest
 
 from suites import cache, domains, splits
 from suites.domains import visda
-from tests.suites.trees import check, fit, read, refused, write
+from tests.suites.trees import check, fit, read, refused, unpacked, write
 
 
 @pytest.fixture
@@ -111,9 +111,13 @@ def test_a_tar_is_unpacked_once(tmp_path, monkeypatch, part, top):
     tar = tmp_path / "visda" / f"{part}.tar"
     with tarfile.open(tar, "w") as held:
         held.add(tmp_path / "x" / "visda" / part, f"{top}{part}")
+    refused(tmp_path, name, f"but {tar} is there: `mapbench data visda` unpacks it", missing=True)  # who looks does not
+    assert [path.name for path in (tmp_path / "visda").iterdir()] == [tar.name]
+    unpacked(tmp_path, name)
     check(read(tmp_path, name), made)
     assert sorted(path.name for path in (tmp_path / "visda").iterdir()) == sorted([part, tar.name])
     tar.write_bytes(b"")  # not looked at again
+    unpacked(tmp_path, name)
     check(read(tmp_path, name), made)
 
 
@@ -130,6 +134,7 @@ def test_who_loses_a_race_to_unpack_takes_what_is_there(tmp_path, monkeypatch, m
         (data / "won" / "train").rename(data / "visda" / "train")
 
     monkeypatch.setattr(visda.archives, "extract", slow)
+    unpacked(data, "visda-train")
     check(read(data, "visda-train"), made)
     assert sorted(path.name for path in (data / "visda").iterdir()) == ["train", "train.tar"]
 
@@ -147,9 +152,8 @@ def test_a_tar_that_cannot_be_unpacked_leaves_nothing(tmp_path, how):
         tar.write_bytes(tar.read_bytes()[:4000])
     if how == "no tar":
         tar.write_bytes(b"<html>")
-    raw = domains.find("visda-train").raw
     with pytest.raises(domains.SuiteError) as error:
-        raw.read(tmp_path)
+        unpacked(tmp_path, "visda-train")
     assert "\n" not in str(error.value) and str(tar) in str(error.value)
     assert ("has no folder train/ in it" in str(error.value)) == (how == "another")
     assert [path.name for path in tmp_path.rglob("*")] == ["visda", "train.tar"]

@@ -100,6 +100,14 @@ def fit(monkeypatch: pytest.MonkeyPatch, data: Path, name: str, count: int | Non
     monkeypatch.setitem(domains.known(), name, replace(held, raw=replace(held.raw, count=count, sums=lambda: sums)))
 
 
+def unpacked(data: Path, name: str) -> None:
+    """What who prepares does before it reads."""
+    raw = domains.known()[name].raw
+    assert raw is not None
+    if raw.unpack:
+        raw.unpack(data, raw)
+
+
 def read(data: Path, name: str) -> Any:
     raw = domains.find(name).raw
     assert raw

@@ -1,6 +1,7 @@
 # make demo    a first leaderboard, from nothing: .venv, install, a small grid through Ray, the board
 # make test    the same set-up, then linter, types and tests (under 15 minutes on 2 cores)
-# make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, and the overheads' ratios
+# make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, the overheads' and the
+#              data path's ratios
 # make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -35,6 +36,7 @@ test: .venv/installed
 soak: .venv/installed
 	$(BIN)/pytest -m soak --capture no
 	PYTHONPATH=. $(BIN)/python tests/bench/overhead.py
+	PYTHONPATH=. $(BIN)/python tests/bench/data.py
 
 clean:
 	rm -rf .venv data runs

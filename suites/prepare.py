@@ -4,7 +4,7 @@
 
 Images go to their place in the arrays block by block, and a journal says which are there. Whoever comes after a kill,
 or after a reboot, checks these blocks against the journal and makes the rest; nothing is held in memory but the blocks
-in work. Threads, because PIL decodes and resizes outside Python's lock: two do 1.9 times what one does.
+in work. Threads, because PIL decodes and resizes outside Python's lock: two do 1.8 times what one does.
 """
 
 from __future__ import annotations
@@ -274,16 +274,18 @@ def _block(ready: Path, job: Job, size: int, offset: int, part: str, start: int)
     """Decodes, resizes and stores one block; the sha256 of its images."""
     import numpy as np
 
-    made = []
-    for index in job.parts[part][start : start + BLOCK]:
+    chosen, sums = job.parts[part][start : start + BLOCK], []
+    made = np.empty((len(chosen), 3, size, size), np.uint8)
+    for row, index in enumerate(chosen):
         image = job.images.pixels(index, size)
         if image.dtype != np.uint8 or image.shape != (3, size, size):
             raise SuiteError(f"image {job.images.ids[index]} is not uint8 (3, {size}, {size})")
-        made.append(np.ascontiguousarray(image).tobytes())
+        made[row] = image
+        sums.append(hashlib.sha256(made[row].data).hexdigest())
     with (ready / f"{part}.images.npy").open("r+b") as file:  # not by the memory map: on a full disk that kills
-        file.seek(offset + start * 3 * size * size)
-        file.write(b"".join(made))
-    return part, start, [hashlib.sha256(image).hexdigest() for image in made]
+        file.seek(offset + start * made[0].nbytes)
+        file.write(made.data)
+    return part, start, sums
 
 
 def _items(ready: Path, job: Job, sums: dict[tuple[str, int], list[str]]) -> None:

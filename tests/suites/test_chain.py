@@ -32,5 +32,5 @@ def test_cached_input_is_bit_identical_to_the_published_chain(native: int, size:
 
 def test_a_picture_of_other_proportions_is_squeezed_as_published() -> None:
     image = np.random.default_rng(1).integers(0, 256, (40, 90, 3), np.uint8)
-    cached = torch.from_numpy(squared(Image.fromarray(image), 64))[None]
+    cached = torch.tensor(squared(Image.fromarray(image), 64))[None]
     assert torch.equal(normalise(cached)[0], published(64)(image))

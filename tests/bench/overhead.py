@@ -30,7 +30,9 @@ from typing import Any
 CELLS = 600  # at least so many of digits-mini's cells for each seed
 FASTER = 20  # times less time for a cell than Tune takes
 RESUME = 5.0  # seconds for 10,000 cells: the one absolute figure that is promised
-FLAT = 1.3  # times the memory for ten times the cells
+# kB of the driver's memory for each further cell, 1.2 to 2.4 measured. Not a ratio of the whole: that was 1.12 to 1.30 for
+# ten times the cells while a driver had 55 MB with 1,000, and is up to 1.5 since it has 40, for it loads no numpy
+FLAT = 3.0
 SELF = "tests.bench.overhead"
 RAM = "/dev/shm"  # where fsync, which Tune does not ask for, costs nothing
 
@@ -258,8 +260,10 @@ def memory(few: int, many: int) -> None:
     for name, cells in (("driven", [(few, 0), (many, 0)]), ("resumed", [(100, few), (100, many)])):
         (end, peak), (more, most) = (child("driver", *said) for said in cells)
         print(f"{name:<8}{few:>6} cells: {end:.0f} MB at the end, {peak:.0f} at most; {many}: {more:.0f}, {most:.0f}")
-        print(f"        {more / end:.2f} times at the end, {most / peak:.2f} at most", flush=True)
-        assert more / end < FLAT and most / peak < FLAT
+        each, top = (more - end) * 1024 / (many - few), (most - peak) * 1024 / (many - few)
+        times = f"{more / end:.2f} times at the end, {most / peak:.2f} at most"
+        print(f"        {times}; {each:.1f} kB a cell, {top:.1f} at most", flush=True)
+        assert each < FLAT and top < FLAT
 
 
 if __name__ == "__main__":

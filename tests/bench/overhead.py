@@ -9,7 +9,7 @@ pool    empty cells through the Ray pool and as trials of Ray Tune, which reuses
 plan    a run directory in which all of 10,000 planned cells have their records: `mapbench plan` and `mapbench run`.
 memory  of a driver that drives 1,000 and 10,000 planned cells, and one that takes up a directory of as many records.
 
-The claims are ratios, and asserted. The seconds and megabytes are this machine's.
+The claims are ratios, and kilobytes a cell, and asserted. The seconds and megabytes are this machine's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from typing import Any
 CELLS = 600  # at least so many of digits-mini's cells for each seed
 FASTER = 20  # times less time for a cell than Tune takes
 RESUME = 5.0  # seconds for 10,000 cells: the one absolute figure that is promised
-# kB of the driver's memory for each further cell, 1.2 to 2.4 measured. Not a ratio of the whole: that was 1.12 to 1.30 for
-# ten times the cells while a driver had 55 MB with 1,000, and is up to 1.5 since it has 40, for it loads no numpy
+# kB of the driver's memory for each further cell, 1.2 to 2.4 measured. Not a ratio of the whole: that was 1.12 to 1.30
+# for ten times the cells while a driver had 55 MB with 1,000, and is up to 1.5 since it has 40, for it loads no numpy
 FLAT = 3.0
 SELF = "tests.bench.overhead"
 RAM = "/dev/shm"  # where fsync, which Tune does not ask for, costs nothing

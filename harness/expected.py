@@ -55,9 +55,7 @@ def note(store: Store, grid: Grid, made: Plan, command: str | None) -> None:
             if all(held.read(len(piece)) == piece for piece in pieces()) and not held.read(1):
                 return
             said["written"] = now
-    content = io.BytesIO()
-    content.writelines(pieces())
-    records.atomic_write(store.plan_path, content.getvalue())
+    records.atomic_write(store.plan_path, pieces())
 
 
 def _held(store: Store) -> BinaryIO:

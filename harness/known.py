@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -56,16 +56,16 @@ class Versions:
         missing = {cell.key: meaning(cell.spec) for cell in self.cells if cell.key not in known}
         if not missing:
             return {}
-        wanted, newest = set(missing.values()), dict[str, dict[str, Any]]()
+        wanted, newest = set(missing.values()), dict[str, tuple[float, str, dict[str, Any]]]()
         planned = {cell.key: cell for cell in self.cells}
-        done = [(r["finished"] or 0.0, key) for key, r in known.items() if r["status"] == "ok"]
-        specs = {key: spec for _, key, spec in self._done}
-        for _, key in sorted([*done, *((finished, key) for finished, key, _ in self._done)]):
-            spec = specs[key] if key in specs else planned[key].spec
-            if (means := meaning(spec)) in wanted:
-                newest[means] = spec
+        # one at a time: a list of what is done would be as large as the plan
+        done = ((r["finished"] or 0.0, key, planned[key].spec) for key, r in known.items() if r["status"] == "ok")
+        for finished, key, spec in chain(done, self._done):
+            means = meaning(spec)
+            if means in wanted and (means not in newest or newest[means][:2] < (finished, key)):
+                newest[means] = finished, key, spec
         return {
-            key: [f for f in VERSION_FIELDS if newest[means].get(f) != planned[key].spec.get(f)]
+            key: [f for f in VERSION_FIELDS if newest[means][2].get(f) != planned[key].spec.get(f)]
             for key, means in missing.items()
             if means in newest
         }

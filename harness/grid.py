@@ -19,7 +19,7 @@ from pydantic import Field
 
 from harness import UsageError
 from harness.cards import NOUNS, Card, cards, find
-from suites import SuiteError, backbones, schema, strict
+from suites import SuiteError, backbones, schema, splits, strict
 from suites import pairs as pairing
 from suites.domains import watermarks
 
@@ -33,7 +33,7 @@ class GridPart(strict.Strict):
     pairs: str | list[str] | None = None
     seeds: list[int] | None = None
     attacks: list[str] | None = None  # []: none
-    split: Literal["ntlbench", "legacy5k"] | None = None  # other sizes of the parts: a suite of its own on the board
+    split: splits.Rule | None = None  # other sizes of the parts: a suite of its own on the board
     split_seed: int | None = None
     score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
     timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take

@@ -75,7 +75,7 @@ class Made:
         return self.images[index]
 
 
-def job(domain: Domain, size: int, rule: str, split_seed: int, data: Path) -> Job:
+def job(domain: Domain, size: int, rule: splits.Rule, split_seed: int, data: Path) -> Job:
     """What is to be stored of a domain. MissingData where its files are not there, SuiteError where they are broken."""
     if domain.raw is None:
         assert domain.build is not None

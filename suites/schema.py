@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from suites import backbones, domains, pairs, strict
+from suites import backbones, domains, pairs, splits, strict
 from suites.domains import Domain
 from suites.errors import SuiteError
 from suites.strict import Loc, MisplacedError
@@ -67,7 +67,7 @@ class Suite(strict.Strict):
     image_size: int = Field(ge=8, description="pixels, height and width")
     domains: list[str] = Field(min_length=2, description="names, folder:PATH, or {name: folder:PATH}")
     folders: dict[str, str] = Field({}, description="where a user's own domains lie: filled in from `domains`")
-    split: Literal["ntlbench", "legacy5k"] = Field("ntlbench", description="sizes of the parts, suites/splits.py")
+    split: splits.Rule = Field("ntlbench", description="sizes of the parts, suites/splits.py")
     split_seed: int = Field(0, ge=0, description="which of the possible splits")
     eligible: list[str] = Field([], description="pairs with (A_t - 1/K)/(1 - 1/K) >= 1/3 on f_s's val accuracy, frozen")
     twins: list[str] = Field([], description="pairs whose images are two renderings of the same originals")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from suites.errors import SuiteError
 
@@ -44,12 +44,12 @@ def shuffled(ids: Iterable[str], *salt: Any) -> list[str]:
     return sorted(ids, key=lambda name: (digest(*salt, name), name))
 
 
-RULES = ("ntlbench", "legacy5k")
+Rule = Literal["ntlbench", "legacy5k"]
 MOST = {"train": 8000, "val": 1000, "test": 1000}  # NTLBench's caps (baselines.md A2)
 LEGACY = {"train": 5000, "val": 1000, "test": 1000}  # NTL's and CUTI's train part and held-out part, which was both
 
 
-def sizes(rule: str, n: int, capped: bool = True) -> dict[str, int]:
+def sizes(rule: Rule, n: int, capped: bool = True) -> dict[str, int]:
     """How many of `n` images each part gets (baselines.md A2). SuiteError where the rule cannot be kept.
 
     ntlbench: 8 : 1 : 1, at most 8,000 : 1,000 : 1,000 where `capped`. legacy5k: 5,000 : 1,000 as NTL and CUTI, and
@@ -68,7 +68,7 @@ def sizes(rule: str, n: int, capped: bool = True) -> dict[str, int]:
 
 
 def deal(
-    ids: Sequence[str], labels: Sequence[int], rule: str, salt: Sequence[Any], per_class: int | None = None,
+    ids: Sequence[str], labels: Sequence[int], rule: Rule, salt: Sequence[Any], per_class: int | None = None,
     capped: bool = True,
 ) -> dict[str, list[int]]:  # fmt: skip
     """Positions in `ids` of each part, by `sizes`: val, test, train and attacker in the order of `shuffled(ids,

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from harness import api, environment, grid
 from suites import SuiteError, backbones, cache, splits
@@ -122,6 +123,8 @@ def _fetch(what: str, where: Path, download: Callable[[Path], object] | None, ge
         where.mkdir(parents=True, exist_ok=True)
         download(where)
     except (OSError, RuntimeError, ValueError) as error:  # no network, a dead link, another checksum, a full disk
+        if isinstance(error, HTTPError):
+            error.close()  # an answer like others: it holds the connection
         said = " ".join(str(error).split()) or type(error).__name__
         yield f"{what} cannot be downloaded ({said}); {get}"
 

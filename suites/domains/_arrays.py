@@ -8,6 +8,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.error import HTTPError
 
 from suites.domains._raw import Arrays, Raw
 from suites.errors import SuiteError
@@ -73,4 +74,6 @@ def _told(title: str, url: str, call: Callable[[], None]) -> None:
     try:
         call()
     except (RuntimeError, OSError, EOFError, ValueError, tarfile.TarError) as error:  # URLError is an OSError
+        if isinstance(error, HTTPError):
+            error.close()  # an answer like others: it holds the connection
         raise SuiteError(f"{title} cannot be fetched from {url}: {said(error)}; fetch it by hand") from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import math
+import sys
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file
 
 from suites import SuiteError, cache, domains
+from suites.domains._arrays import fetch
 from suites.domains._digits import enlarged
 from tests.suites.published import absence, cached, count, md5, read, refusal, served, whole
 
@@ -250,3 +254,18 @@ def test_what_cannot_be_fetched_is_one_line(tmp_path, monkeypatch, server, how, 
     with pytest.raises(SuiteError, match=message) as error:
         domains.find("mnist").raw.download(tmp_path / "data")
     assert "\n" not in str(error.value) and f"{server[0]}train-labels-idx1-ubyte.gz" in str(error.value)
+
+
+def test_an_answer_that_there_is_no_such_file_leaves_no_connection_open(tmp_path, monkeypatch, server):
+    """Closed by whoever collects garbage it would be a warning, in whatever runs then."""
+    left = []
+    monkeypatch.setattr(sys, "unraisablehook", left.append)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        for _ in range(30):
+            try:
+                fetch("MNIST", tmp_path, "x.gz", "0" * 32, [f"{server[0]}none/x.gz"])
+            except SuiteError as error:
+                error.itself = error  # a circle, so that garbage is collected in no order
+        gc.collect()
+    assert left == []

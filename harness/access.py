@@ -14,16 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Optimizer
 
+from harness.drawn import Drawn, Made
 from methods import MethodError
+from methods.adam import Adam
 from methods.base import REAL, Batch, Method
 from methods.images import normalise, shifted
 from suites.schema import Recipe
 
-# Epochs whose generated images are drawn anew; later ones have these again in turn, shuffled and moved anew. That is
-# three times as many as f_s itself had. Chosen for time: drawing took a quarter of a cell without a source.
-DRAWN = 3
+# Bytes of normalised images that are made at once, for several steps: what is done to an image on its way is a dozen
+# small operations, whose calls take longer than their work. On a CPU so many as stay in its cache until they are used.
+SERVED = {"cpu": 3 << 20, "cuda": 64 << 20}
 
 
 class DataAccess:
@@ -38,7 +40,7 @@ class DataAccess:
 
     `union` says how many of the target's images come from each of its domains, in their order. These are shuffled by
     themselves and take turns, so that each has its share of every batch; a union is as long as the smallest of them
-    times their number."""
+    times their number. `drawn` holds the generated images of cells that draw the same ones."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class DataAccess:
         inputs: Mapping[str, Any] | None = None,
         count: int = 0,
         union: Sequence[int] = (),
+        drawn: Drawn | None = None,
     ) -> None:
         self.classes, self.image_size = classes, image_size
         self.inputs: Mapping[str, Any] = dict(inputs or {})
@@ -65,7 +68,7 @@ class DataAccess:
         # images may lie on the host where a GPU trains; labels never do
         self._device = {d: labels.device for d, (_, labels) in parts.items()}
         self._labels = {d: labels for d, (_, labels) in parts.items() if self._supply[d] == "labelled"}
-        self._drawn: list[dict[str, tuple[Tensor, Tensor]]] = []  # of the last DRAWN epochs, the oldest first
+        self._drawn, self._epochs = Drawn() if drawn is None else drawn, 0
 
     def source(self) -> tuple[Tensor, Tensor | None]:
         return self._whole("source")
@@ -85,7 +88,7 @@ class DataAccess:
         rate = r.lr if lr is None else lr
         if r.optimizer == "sgd":
             return SGD(parameters, lr=rate, momentum=r.momentum, weight_decay=r.weight_decay)
-        return Adam(parameters, lr=rate, betas=betas, weight_decay=r.weight_decay, fused=True)
+        return Adam(parameters, lr=rate, betas=betas, weight_decay=r.weight_decay)
 
     @property
     def batch(self) -> int:
@@ -105,19 +108,54 @@ class DataAccess:
         for domain, (made, meant) in self._generated().items():
             images[domain], labels[domain] = made, meant
         orders = {d: self._turns(d, len(x)).to(x.device) for d, x in images.items()}
-        for step in range(self.steps_per_epoch):
-            parts: dict[str, Tensor] = {}
-            for domain, held in images.items():
-                rows = orders[domain][step * self._recipe.batch :][: self._recipe.batch]
-                # not held[rows]: that goes byte by byte, and takes seven times as long on a CPU
-                taken = held.index_select(0, rows).to(self._device.get(domain, held.device))
-                rows = rows.to(taken.device)
-                parts[f"x_{domain[0]}"] = normalise(self._moved(taken))
-                if domain in self._images:
-                    parts[f"rows_{domain[0]}"] = rows
-                if domain in labels:
-                    parts[f"y_{domain[0]}"] = labels[domain][rows]
-            yield Batch(self._method, self._needs, parts)
+        at_once = self._at_once(images)
+        for first in range(0, self.steps_per_epoch, at_once):
+            steps = min(at_once, self.steps_per_epoch - first)
+            rows = {d: order[first * self.batch :][: steps * self.batch] for d, order in orders.items()}
+            yield from self._served(images, labels, rows, steps)
+
+    def _at_once(self, images: Mapping[str, Tensor]) -> int:
+        """Steps whose images are made together."""
+        place = next((self._place(domain, held) for domain, held in images.items()), None)
+        step = max(1, len(images)) * self.batch * 3 * self.image_size**2 * 4  # bytes, float32
+        return max(1, SERVED.get(place.type if place else "cpu", SERVED["cpu"]) // step)
+
+    def _place(self, domain: str, held: Tensor) -> torch.device:
+        """Where a domain's images are wanted."""
+        return self._device.get(domain, held.device)
+
+    def _served(
+        self, images: dict[str, Tensor], labels: dict[str, Tensor], rows: dict[str, Tensor], steps: int
+    ) -> Iterator[Batch]:
+        """The batches of so many steps. `rows` are the images' places, (steps * batch,) of each domain."""
+        if not images:
+            for _ in range(steps):
+                yield Batch(self._method, self._needs, {})
+            return
+        taken, beside = [], {}
+        domains = sorted(images)  # the source first, as batch.joint has them
+        for domain in domains:
+            held = images[domain]
+            # not held[rows]: that goes byte by byte, and takes seven times as long on a CPU
+            mine = held.index_select(0, rows[domain]).to(self._place(domain, held))
+            taken.append(mine.unflatten(0, (steps, self.batch)))
+            here = rows[domain].to(mine.device)
+            if domain in self._images:
+                beside[f"rows_{domain[0]}"] = here.view(steps, -1)
+            if domain in labels:
+                beside[f"y_{domain[0]}"] = labels[domain][here].view(steps, -1)
+        # (steps, domains * batch, 3, S, S): the domains of a step lie side by side, for methods that take both at once
+        pictures = taken[0] if len(taken) == 1 else torch.stack(taken, 1).flatten(1, 2)
+        pictures = pictures.flatten(0, 1)
+        if self._recipe.shift:
+            pictures = shifted(pictures, *self._moves(list(images), steps).to(pictures.device))
+        pictures = normalise(pictures).unflatten(0, (steps, -1))
+        for step in range(steps):
+            joint = pictures[step]
+            parts = dict(zip([f"x_{domain[0]}" for domain in domains], joint.split(self.batch), strict=True))
+            if len(domains) > 1:
+                parts["joint"] = joint
+            yield Batch(self._method, self._needs, {**parts, **{name: held[step] for name, held in beside.items()}})
 
     def _pieces(self, domain: str) -> Sequence[int]:
         """How many images each of the domains behind "source" or "target" has."""
@@ -130,18 +168,18 @@ class DataAccess:
         shuffled = [start + torch.randperm(n, generator=self._order) for start, n in zip(starts, pieces, strict=True)]
         return torch.stack([rows[: min(pieces)] for rows in shuffled], 1).flatten()
 
-    def _generated(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """An epoch's generated images and their labels, by domain: new ones, or those of DRAWN epochs ago."""
-        if len(self._drawn) == DRAWN:
-            made = self._drawn.pop(0)
-        else:
-            made = {}
-            if self._supply["source"] == "generated":
-                made["source"] = self._made("draw", self._count)
-            if self._supply["target"] == "generated":
-                source = made["source"] if "source" in made else (self._images["source"], self._labels["source"])
-                made["target"] = self._made("neighbours", *source)
-        self._drawn.append(made)
+    def _generated(self) -> Made:
+        """An epoch's generated images and their labels, by domain."""
+        self._epochs += 1
+        return self._drawn.epoch(self._epochs - 1, self._draw, self._drawing)
+
+    def _drawing(self) -> Made:
+        made: Made = {}
+        if self._supply["source"] == "generated":
+            made["source"] = self._made("draw", self._count)
+        if self._supply["target"] == "generated":
+            source = made["source"] if "source" in made else (self._images["source"], self._labels["source"])
+            made["target"] = self._made("neighbours", *source)
         return made
 
     def _made(self, how: str, *given: Any) -> tuple[Tensor, Tensor]:
@@ -154,9 +192,10 @@ class DataAccess:
             )
         return getattr(able[0], how)(*given, generator=self._draw)
 
-    def _moved(self, images: Tensor) -> Tensor:
-        reach = self._recipe.shift
-        if not reach:
-            return images
-        draws = torch.randint(-reach, reach + 1, (2, len(images)), generator=self._shift).to(images.device)
-        return shifted(images, *draws)
+    def _moves(self, drawn: list[str], steps: int) -> Tensor:
+        """How far the images of so many steps are moved down and right, (2, steps * domains * batch), source first;
+        drawn step by step, in a step domain by domain as `drawn` has them."""
+        reach, batch = self._recipe.shift, self.batch
+        draws = torch.randint(-reach, reach + 1, (steps, len(drawn), 2, batch), generator=self._shift)
+        places = [drawn.index(domain) for domain in sorted(drawn)]
+        return draws[:, places].permute(2, 0, 1, 3).flatten(1)

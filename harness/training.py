@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from harness.access import DataAccess
+from harness.graphs import Graphed, Recorder
+from harness.steps import Rates, Step
 from methods import MethodError
 from methods.base import Method
 from methods.images import normalise
@@ -61,12 +61,18 @@ def schedule(name: str, steps: int) -> Callable[[int], float]:
 
 
 def fit(
-    method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf
+    method: Method,
+    model: nn.Module,
+    access: DataAccess,
+    recipe: Recipe,
+    until: float = math.inf,
+    recorder: Recorder | None = None,
 ) -> Iterator[dict[str, Any] | Fitted]:
     """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
 
     Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract, TimedOut between two
-    steps when time.monotonic() is past `until`."""
+    steps when time.monotonic() is past `until`. `recorder` captures what steps launch on a GPU, where they can be, to
+    replay it (harness/graphs.py); what came of it is printed, for the cell's log."""
     if isinstance(method, Synthesiser):
         shapes = _shapes(method.blank(access.classes, access.image_size))
     elif method.plain or method.control:
@@ -76,12 +82,13 @@ def fit(
     model.train()
     method.setup(model, access)
     optimizers = method.optimizers()
-    steps = access.steps_per_epoch * recipe.epochs
-    schedulers = [LambdaLR(o, schedule(recipe.schedule, steps)) for o in optimizers]
+    rates = Rates(optimizers, schedule(recipe.schedule, access.steps_per_epoch * recipe.epochs))
+    launched = Step(method, optimizers)
+    step = Graphed(launched, recorder) if recorder and optimizers else launched
     curves: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs if optimizers else 0):
         try:
-            means = _epoch(method, access, optimizers, schedulers, until)
+            means = _epoch(access, step, rates, until)
         except TimedOut as late:
             raise TimedOut(f"in epoch {epoch + 1} of {recipe.epochs}", curves) from late
         for name, value in means.items():
@@ -93,42 +100,15 @@ def fit(
     yield Fitted(_plain(method, shapes), curves, [*method.flags, *_flags(curves, access.classes)])
 
 
-def _epoch(
-    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR], until: float
-) -> dict[str, float]:
+def _epoch(access: DataAccess, step: Step | Graphed, rates: Rates, until: float) -> dict[str, float]:
     """Mean of every term over one epoch. Terms stay on the device until its end, so that no step waits."""
-    rows: list[dict[str, Tensor]] = []
+    rows: list[Tensor] = []
     for batch in access.epoch():
         if time.monotonic() > until:
             raise TimedOut("", {})
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss, terms = _outcome(method, method.step(batch))
-        if rows and terms.keys() != rows[0].keys() - {"loss"}:
-            raise MethodError(f"{method.name}.step() must log the same terms at every step, got {', '.join(terms)}")
-        loss.backward()
-        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-            optimizer.step()
-            scheduler.step()
-        rows.append({"loss": loss.detach(), **terms})
-    return {name: float(torch.stack([row[name].float() for row in rows]).mean()) for name in rows[0]} if rows else {}
-
-
-def _outcome(method: Method, outcome: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """What step() gave, checked: looked at without reading a number off the device, so that nothing waits."""
-    said = f"{method.name}.step() must return"
-    if not (isinstance(outcome, tuple) and len(outcome) == 2 and isinstance(outcome[0], Tensor)):
-        raise MethodError(f"{said} (loss, terms), got {type(outcome).__name__}")
-    loss, terms = outcome
-    if loss.ndim or not loss.requires_grad:
-        graph = "with a graph" if loss.requires_grad else "without one"
-        raise MethodError(f"{said} a scalar loss with a graph, got shape {list(loss.shape)} {graph}")
-    if not isinstance(terms, dict) or "loss" in terms:
-        raise MethodError(f"{said} terms as a dict of names to tensors, `loss` not among them")
-    for name, term in terms.items():
-        if not isinstance(term, Tensor) or term.ndim or term.requires_grad:
-            raise MethodError(f"{said} terms that are scalar tensors, detached: {name!r} is not; use .detach()")
-    return loss, terms
+        rates.next()
+        rows.append(step(batch))
+    return dict(zip(step.names, torch.stack(rows).mean(0).tolist(), strict=True)) if rows else {}
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:

@@ -29,7 +29,9 @@ from harness import UsageError, attacking, environment, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
+from harness.drawn import Shared
 from harness.executors import is_disk_full, is_oom, is_sticky
+from harness.graphs import Cuda
 from harness.scoring import parquet, part_of, score
 from harness.training import Diverged, Fitted, TimedOut, fit
 from methods.base import REAL, Method
@@ -39,6 +41,8 @@ from suites import backbones, cache, schema
 from suites.backbones import weights
 
 PROGRESS_EVERY = 1.0  # seconds; more often would only make the driver busy
+
+_drawn = Shared()
 
 
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
@@ -156,10 +160,14 @@ def _learn(
     count = cache.manifest(suite, data, spec["split_seed"], home)["parts"]["train"]["count"]
     if attack:
         recipe = attacking.budget(recipe, given["n"], count)
-    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union)
+    # what decides which images are drawn: by whom, how many, near which, and by which stream
+    drawn = _drawn.of((*record["input_checkpoints"], seed, count, method.needs, spec["domains"][home], str(device)))
+    access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union, drawn)
     with redirect_stdout(log), redirect_stderr(log):
         fitted, last = None, 0.0
-        for event in fit(method, model, access, recipe, until):
+        # a cell that died is tried again step by step, should it be the capture that killed it
+        recorder = Cuda() if device.type == "cuda" and record["attempt"] == 1 else None
+        for event in fit(method, model, access, recipe, until, recorder):
             if isinstance(event, Fitted):
                 fitted = event
                 continue

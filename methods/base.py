@@ -82,15 +82,25 @@ class Batch:
         except KeyError:
             raise self._needs.refusal(self._method, name) from None
 
+    @property
+    def parts(self) -> Mapping[str, Tensor]:
+        """What was served, by name; `joint` has x_s and x_t side by side."""
+        return self._parts
+
     def replaced(self, **parts: Tensor) -> Batch:
         """The same batch with parts of the method's own making in place of those it was served, or beside them."""
-        return Batch(self._method, self._needs, {**self._parts, **parts})
+        kept = dict(self._parts)
+        if parts.keys() & {"x_s", "x_t"}:
+            kept.pop("joint", None)
+        return Batch(self._method, self._needs, {**kept, **parts})
 
     @property
     def joint(self) -> Tensor:
-        """[x_s; x_t], (2B,3,S,S). One pass over both, because two train-mode passes let BatchNorm tell the domains
-        apart by their batch statistics: the source then breaks as soon as those are re-estimated (trials.md)."""
-        return torch.cat([self.x_s, self.x_t])
+        """[x_s; x_t], (2B,3,S,S), as they were served, side by side. One pass over both, because two train-mode passes
+        let BatchNorm tell the domains apart by their batch statistics: the source then breaks as soon as those are
+        re-estimated (trials.md)."""
+        joint = self._parts.get("joint")
+        return torch.cat([self.x_s, self.x_t]) if joint is None else joint
 
 
 class Access(Protocol):
@@ -135,6 +145,10 @@ class Method:
     fidelities: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # what else can be followed, and the params that do
     start: ClassVar[Literal["source", "init"]] = "source"  # from f_s, or from the initial weights
     smallest_tap: ClassVar[int] = 0  # least height and width of a backbone's last tap, in pixels; 0: it uses no taps
+    # Steps after which step() launches the same work again, whatever the data say, so that a GPU can replay it
+    # (harness/graphs.py): it reads no number off the device, what it keeps it writes in place, and what it draws comes
+    # from torch's own generator. 0: nothing is promised. Whoever overrides step() says it anew.
+    cycle: ClassVar[int] = 0
     plain: ClassVar[bool] = True  # False, for controls only: finish() returns another form of net, see skeleton()
 
     @dataclass(frozen=True)

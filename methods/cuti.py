@@ -28,6 +28,7 @@ class Alternating(Method, ABC):
 
     fidelity = "released"
     fidelities = {"paper": {"kl_reduction": "batchmean"}}  # noqa: RUF012
+    cycle = 2
     smallest_tap = 2  # the spatial variance of a single pixel is undefined: VGG at 32 px would train on NaN
 
     @dataclass(frozen=True)

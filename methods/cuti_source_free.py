@@ -13,3 +13,4 @@ from methods.pseudo import SourceFree
 
 class CUTISourceFree(SourceFree, CUTI):
     name = "cuti-source-free"
+    cycle = 2

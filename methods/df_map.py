@@ -38,6 +38,7 @@ NORMS = 3  # of f_s's BatchNorms, from the picture on: what is later knows class
 
 class DFMap(Distilled):
     name = "df-map"
+    cycle = 1
     needs = Needs(source="generated", target="generated")
     inputs = ("source-generator", "diversity-generator")
 
@@ -59,6 +60,7 @@ class DFMap(Distilled):
         super().setup(model, access)
         p = self.params
         self.looks = {look: share for name, look in LOOKS.items() if (share := getattr(p, name))}
+        self.shares = torch.tensor(list(self.looks.values()), device=next(model.parameters()).device)
         self.left: Tensor | None = None  # which of a batch's neighbours are to be left; None: all
         if p.far:
             self.norms = [m for m in self.f_s.modules() if isinstance(m, nn.BatchNorm2d)][:NORMS]
@@ -84,16 +86,13 @@ class DFMap(Distilled):
             terms["target_ce"] = terms["target_ce"] * len(self.left) / self.left.sum().clamp_min(1)
         return loss, terms
 
-    def target_gain(self, target: Tensor) -> Tensor:
+    def target_gain(self, target: Tensor, among: Tensor | None = None) -> Tensor:
         """As its parents', over the neighbours that are to be left; 0 where none is."""
-        if self.left is None:
-            return super().target_gain(target)
-        return super().target_gain(target[self.left]) if self.left.any() else 0 * target.sum()
+        return super().target_gain(target, self.left)
 
     def _another(self, x: Tensor) -> Tensor:
         """Each picture (n,3,S,S) in 0..1 in one other look, by the shares."""
-        shares = torch.tensor(list(self.looks.values()), device=x.device)
-        which = torch.multinomial(shares, len(x), replacement=True)[:, None, None, None]
+        which = torch.multinomial(self.shares, len(x), replacement=True)[:, None, None, None]
         made = torch.zeros_like(x)
         for i, look in enumerate(self.looks):
             made = torch.where(which == i, look(x), made)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -50,5 +52,12 @@ def shifted(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return _made(images.device)
+
+
+@cache
+def _made(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Once for each device: a tensor made of Python's numbers stops a GPU's host until the device has caught up."""
+    with torch.inference_mode(False):  # where scoring comes first, training goes on with them
+        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return mean, std

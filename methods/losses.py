@@ -24,13 +24,19 @@ def kl(logits: Tensor, labels: Tensor, reduction: Reduction = "batchmean") -> Te
     return ce / logits.shape[1] if reduction == "mean" else ce
 
 
-def capped(terms: Tensor, scale: float, upper: float, cap: Cap = "batch") -> Tensor:
+def capped(terms: Tensor, scale: float, upper: float, cap: Cap = "batch", among: Tensor | None = None) -> Tensor:
     """min(scale * mean(terms), upper), the published cap on the batch mean; or, with cap="sample", the mean of
     min(scale * term, upper): cross entropy is unbounded, so a few very wrong samples fill a batch-mean cap while
-    the rest of the target stays right (trials.md, what went wrong 1). Scalar; no gradient beyond the cap."""
+    the rest of the target stays right (trials.md, what went wrong 1). Scalar; no gradient beyond the cap. `among` as in
+    `mean`."""
     if cap == "sample":
-        return (scale * terms).clamp_max(upper).mean()
-    return (scale * terms.mean()).clamp_max(upper)
+        return mean((scale * terms).clamp_max(upper), among)
+    return (scale * mean(terms, among)).clamp_max(upper)
+
+
+def mean(terms: Tensor, among: Tensor | None = None) -> Tensor:
+    """The mean of (B,) over those that are `among`, bool (B,); 0 where none is, and nothing waits to know."""
+    return terms.mean() if among is None else (terms * among).sum() / among.sum().clamp_min(1)
 
 
 def mmd(x: Tensor, y: Tensor) -> Tensor:

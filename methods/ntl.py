@@ -23,6 +23,7 @@ class NTL(Method):
     fidelity = "released"
     fidelities = {"paper": {"kl_reduction": "batchmean", "bound": "product", "tap": "embedding"}}  # noqa: RUF012
     needs = Needs(source="labelled", target="labelled")
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params:

@@ -13,3 +13,4 @@ from methods.pseudo import SourceFree
 
 class NTLSourceFree(SourceFree, NTL):
     name = "ntl-source-free"
+    cycle = 1

@@ -19,9 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from methods import MethodError
+from methods.adam import Adam
 from methods.base import Access, Batch, Method, Needs, param
 from methods.losses import Cap, Reduction, capped, kl
 
@@ -56,6 +57,7 @@ class Masked(torch.autograd.Function):
 class SAMap(Method):
     name = "sa-map"
     needs = Needs(source="labelled", target="labelled")
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params:
@@ -105,7 +107,7 @@ class SAMap(Method):
         return torch.full_like(scores, MARGIN) if self.params.scores == "constant" else scores
 
     def optimizers(self) -> list[Optimizer]:
-        return [Adam(self.scores.values(), lr=self.params.mask_lr, fused=True)]
+        return [Adam(self.scores.values(), lr=self.params.mask_lr)]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         p, half = self.params, len(batch.x_s)
@@ -120,9 +122,9 @@ class SAMap(Method):
         """What keeps the source, a scalar, from the pruned net's logits for x_s."""
         return kl(logits, batch.y_s, self.params.kl_reduction).mean()
 
-    def target_gain(self, target: Tensor) -> Tensor:
-        """What is won on the target, a scalar, from its cross entropies (B,)."""
-        return capped(target, self.params.lam, self.params.alpha, self.params.cap)
+    def target_gain(self, target: Tensor, among: Tensor | None = None) -> Tensor:
+        """What is won on the target, a scalar, from its cross entropies (B,), of those `among` only, bool (B,)."""
+        return capped(target, self.params.lam, self.params.alpha, self.params.cap, among)
 
     def masks(self) -> dict[str, Tensor]:
         """The learned masks, bool, of the scores' shapes. A weight of exactly 0 counts as pruned: it is."""

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import Access, Batch, param
+from methods.losses import mean
 from methods.pseudo import SourceFree
 from methods.sa_map import SAMap
 
@@ -55,13 +56,14 @@ class Distilled(SAMap):
         way = self.params.guard * torch.rand(len(x_s), 1, 1, 1, device=x_s.device)
         return torch.lerp(x_s, x_t, way * torch.randint(2, way.shape, device=x_s.device))
 
-    def target_gain(self, target: Tensor) -> Tensor:
+    def target_gain(self, target: Tensor, among: Tensor | None = None) -> Tensor:
         """With `hold` h: lambda c, c being the mean capped CE; lambda grows while c < h and shrinks while c > h."""
         p = self.params
         if not p.hold:
-            return super().target_gain(target)
-        reached = target.clamp_max(p.alpha / p.lam).mean()
-        self.pull = (self.pull * (STEER * (1 - reached.detach() / p.hold)).exp()).clamp(p.lam / 100, p.lam * 1000)
+            return super().target_gain(target, among)
+        reached = mean(target.clamp_max(p.alpha / p.lam), among)
+        steered = (self.pull * (STEER * (1 - reached.detach() / p.hold)).exp()).clamp(p.lam / 100, p.lam * 1000)
+        self.pull.copy_(steered if among is None else steered.where(among.any(), self.pull))
         return self.pull * reached
 
     def source_loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -75,6 +77,7 @@ class Distilled(SAMap):
 
 class SFMap(SourceFree, Distilled):
     name = "sf-map"
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params(Distilled.Params):

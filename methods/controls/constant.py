@@ -21,6 +21,7 @@ class Constant(Method):
     control = True
     fidelity = "control"
     needs = Needs(source="labelled", target="unlabelled")
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params:

@@ -19,6 +19,7 @@ class Continue(Method):
     control = True
     fidelity = "control"
     needs = Needs(source="labelled", target="none")
+    cycle = 1
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         loss = F.cross_entropy(self.model(batch.x_s), batch.y_s)

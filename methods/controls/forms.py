@@ -40,6 +40,7 @@ class UniformSourceOnly(SourceOnly, Uniform):
 
 class UniformSourceFree(SourceFree, Uniform):
     name = "uniform-source-free"
+    cycle = 1
 
 
 class UniformDataFree(DataFree, Uniform):
@@ -52,6 +53,7 @@ class ConstantSourceOnly(SourceOnly, Constant):
 
 class ConstantSourceFree(SourceFree, Constant):
     name = "constant-source-free"
+    cycle = 1
 
 
 class ConstantDataFree(DataFree, Constant):
@@ -64,6 +66,7 @@ class GateSourceOnly(SourceOnly, Gate):
 
 class GateSourceFree(SourceFree, Gate):
     name = "gate-source-free"
+    cycle = 1
 
 
 class GateDataFree(DataFree, Gate):

@@ -75,6 +75,7 @@ class Gate(Method):
     fidelity = "control"
     plain = False
     needs = Needs(source="labelled", target="unlabelled")
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params:

@@ -18,6 +18,7 @@ class Uniform(Method):
     control = True
     fidelity = "control"
     needs = Needs(source="labelled", target="unlabelled")
+    cycle = 1
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         half = len(batch.x_s)

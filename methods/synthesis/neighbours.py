@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
+from methods.adam import Adam
 from methods.base import Access, Batch, Needs, param, tapped
 from methods.images import from_pixels, to_bytes, to_pixels
 from methods.losses import mmd
@@ -176,8 +177,8 @@ class DiversityGenerator(_Neighbours):
 
     def optimizers(self) -> list[Optimizer]:
         return [
-            Adam(self.made.levels.parameters(), lr=self.params.lr, fused=True),
-            Adam(self.q.parameters(), lr=self.params.lr_q, fused=True),
+            Adam(self.made.levels.parameters(), lr=self.params.lr),
+            Adam(self.q.parameters(), lr=self.params.lr_q),
         ]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -231,7 +232,7 @@ class SourceNeighbours(_Neighbours):
 
     def optimizers(self) -> list[Optimizer]:
         styles = {"params": self.made.levels.parameters(), "lr": self.params.lr}
-        return [Adam([styles, {"params": [self.made.mix], "lr": self.params.lr_mix}], fused=True)]
+        return [Adam([styles, {"params": [self.made.mix], "lr": self.params.lr_mix}], lr=self.params.lr)]
 
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """One level a step, in turn."""

@@ -117,6 +117,7 @@ class SourceGenerator(Synthesiser):
     name = "source-generator"
     # 1 moved the whole batch by the same pixels: f_s then took shapes for digits that nobody else did. 2 had no reach
     version = 3
+    cycle = 1
 
     @dataclass(frozen=True)
     class Params:
@@ -156,7 +157,7 @@ class SourceGenerator(Synthesiser):
         super().setup(model, access)
         device = next(model.parameters()).device
         self.source = self.blank(access.classes, access.image_size).to(device).to(memory_format=torch.channels_last)
-        self.steps = 0
+        self.steps = torch.zeros((), device=device)
         self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         if not self.norms:
             self.flags.append("no-bn-fallback")
@@ -232,7 +233,7 @@ class SourceGenerator(Synthesiser):
     def _remember(self) -> None:
         """The moving average; a plain mean at first, so that the untrained start does not linger in it."""
         self.steps += 1
-        share = max(1 - self.params.memory, 1 / self.steps)
+        share = (1 / self.steps).clamp_min(1 - self.params.memory)
         for old, new in zip(self.source.memory.parameters(), self.source.fresh.parameters(), strict=True):
             old.lerp_(new, share)
 

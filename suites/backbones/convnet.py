@@ -33,9 +33,11 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
 
     from torch import nn
 
+    from suites.backbones.pool import Pool
+
     def stage(wide_in: int, wide: int, pool: bool) -> nn.Module:
         # pooled before BatchNorm and ReLU, as airbench does: these are bound by memory, and so cost a quarter
-        conv = [nn.Conv2d(wide_in, wide, 3, padding=1, bias=False), *([nn.MaxPool2d(2)] if pool else [])]
+        conv = [nn.Conv2d(wide_in, wide, 3, padding=1, bias=False), *([Pool()] if pool else [])]
         return nn.Sequential(*conv, nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
 
     net = nn.Sequential(

@@ -50,7 +50,11 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     from torch import nn
     from torchvision import models
 
-    features = getattr(models, name)(weights=None).features
+    from suites.backbones.pool import Pool
+
+    features = nn.Sequential(
+        *(Pool() if isinstance(m, nn.MaxPool2d) else m for m in getattr(models, name)(weights=None).features)
+    )
     wide = 512 * (image_size // 32) ** 2
     head = nn.Sequential(
         nn.Linear(wide, 256), nn.ReLU(inplace=True), nn.Dropout(0.5),

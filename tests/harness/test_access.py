@@ -258,3 +258,29 @@ def test_normalise_is_the_published_chain() -> None:
     image = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1)
     wanted = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     assert normalise(image).flatten().tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("union", [(), (20, 20)])
+def test_how_many_steps_are_made_at_once_changes_no_batch(
+    monkeypatch: pytest.MonkeyPatch, union: tuple[int, ...]
+) -> None:
+    """Rows, labels, shifts and pixels: of one step, of some that do not divide the epoch, of all."""
+
+    class Both(Method):
+        name = "both"
+
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=draws)
+    parts = {"source": (images[:37], torch.arange(37)), "target": (255 - images, torch.arange(40))}
+    recipe, told = RECIPE.model_copy(update={"shift": 2}), []
+    for at_once in (1, 3, 100):
+        monkeypatch.setattr("harness.access.SERVED", {"cpu": at_once * 2 * 4 * 3 * 8 * 8 * 4})
+        given = DataAccess(Both(), parts, recipe, 10, 8, 0, union=union)
+        told.append([batch for _ in range(2) for batch in given.epoch()])
+    assert len(told[0]) == 2 * (37 // 4)
+    for others in told[1:]:
+        for batch, other in zip(told[0], others, strict=True):
+            assert batch.parts.keys() == other.parts.keys()
+            assert batch.parts.keys() == {"x_s", "x_t", "y_s", "y_t", "rows_s", "rows_t", "joint"}
+            assert all(torch.equal(part, other.parts[name]) for name, part in batch.parts.items())
+            assert torch.equal(batch.joint, torch.cat([batch.x_s, batch.x_t]))

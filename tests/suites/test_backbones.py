@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from suites import SuiteError, backbones
+from suites.backbones.pool import Pool
 
 SIZES = (32, 48, 112)  # the least of most; odd maps on the way; the published one that no net halves to the end
 ALL = [(name, size) for name, card in backbones.CARDS.items() for size in SIZES if not card.refusal(size)]
@@ -163,3 +164,17 @@ def test_cards_load_no_torch() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "set()\n"
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 32, 32), (2, 3, 7, 8), (1, 8, 2, 2)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_pooling_is_torchs_own_with_and_without_gradients(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    x = torch.randn(shape).round(decimals=1).contiguous(memory_format=layout)  # rounded: there are ties
+    ours, theirs = Pool(), nn.MaxPool2d(2)
+    assert torch.equal(ours(x), theirs(x))
+    grads = []
+    for pool in (ours, theirs):
+        given = x.clone().requires_grad_()
+        (pool(given) ** 2).sum().backward()
+        grads.append(given.grad)
+    assert torch.equal(*grads)  # type: ignore[arg-type]

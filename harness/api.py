@@ -32,7 +32,7 @@ class Options:
     source_model: str | None = None  # the file; what is in it is part of the keys, as it is of `weights`
     executor: str | None = None  # ray | inline; None: ray where it is installed
     address: str | None = None
-    slots_per_gpu: int | None = 1  # None: as many as fit
+    slots_per_gpu: int | None = None  # None: as many as fit
     shard: str | None = None  # i/n
     timeout: float | None = None
     fail_fast: bool = False
@@ -162,13 +162,15 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     """Drive the tasks to their end, draw the board, mirror to MLflow, say where everything is; the exit code."""
     from harness.driver import drive
     from harness.executors import make as make_executor
+    from harness.executors import probe
     from harness.panel import Panel, say
     from harness.tasks import Policy
     from harness.tracking import Mirror, unmirrored
 
+    shapes = probe.shapes(task.payload["spec"] for task in tasks)
     executor = make_executor(
-        options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, peak_mb=made.peak_mb(),
-        quiet=options.quiet,
+        options.executor, address=options.address, slots_per_gpu=options.slots_per_gpu, shapes=shapes,
+        peak_mb=made.peak_mb(shapes), quiet=options.quiet,
     )  # fmt: skip
     if executor.name != "inline" and place.is_private(store.out):
         raise UsageError(f"{store.out} is seen by this process alone: use --executor inline")

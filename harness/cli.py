@@ -47,10 +47,10 @@ HOW = (
     click.option(
         "--slots-per-gpu",
         metavar="N|auto",
-        default="1",
+        default="auto",
         show_default=True,
         callback=lambda *given: _slots(given[-1]),
-        help="Cells at once on a GPU; auto: what its memory holds, by the cells done so far.",
+        help="Cells at once on a GPU; auto: what its memory holds, four at most.",
     ),
     click.option(
         "--timeout",

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import UsageError, known, shards, source_model
 from harness.cells import Cell
+from harness.executors.probe import Shape
 from harness.forest import expand, imagenet
 from harness.grid import Grid
 from harness.tasks import Task
@@ -121,11 +122,18 @@ class Plan:
         seen = Counter(device for device in done if device not in ("cpu", None))
         return seen.most_common(1)[0][0] if seen else None
 
-    def peak_mb(self) -> float | None:
-        """The most of a GPU's memory that a cell of this plan took, in MiB; None if none ran on one."""
-        done = (self.winners[cell.key] for cell in self.by_status["done"])
-        peaks = (record["peak_memory_mb"] for record in done if record["environment"]["device"] not in ("cpu", None))
-        return max(filter(None, peaks), default=None)
+    def peak_mb(self, shapes: Iterable[Shape]) -> float | None:
+        """The most of a GPU's memory that a cell of this plan took, in MiB; None where none of some of these nets and
+        sizes ran on one."""
+        peaks: dict[tuple[str, int, bool], float] = {}
+        for cell in self.by_status["done"]:
+            record = self.winners[cell.key]
+            if record["environment"]["device"] not in ("cpu", None) and record["peak_memory_mb"]:
+                spec = cell.spec
+                at = spec["backbone"], spec["image_size"], spec["kind"] == "synth"
+                peaks[at] = max(peaks.get(at, 0.0), record["peak_memory_mb"])
+        seen = all((shape.backbone, shape.image_size, shape.synth) in peaks for shape in shapes)
+        return max(peaks.values(), default=None) if seen else None
 
     def tasks(self, retry: bool = False) -> list[Task]:
         """What the driver gets. `parent` and `inputs` are named only while they still have to run."""

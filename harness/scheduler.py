@@ -1,9 +1,9 @@
 """Which cell goes where and when, and what becomes of a failed attempt: a pure state machine.
 
-No Ray, no files, no clock: `now` and the executor's events are passed in, rows come out. Parents first, then the
-longest expected cell; one cell in flight per slot. The retry policy is design 8: an exception or a time-out is final,
-running out of memory gets one retry alone on its device, a dead process gets the cell retried and, the second time,
-quarantined, and a cell whose node is lost goes back to the queue.
+No Ray, no files, no clock: `now` and the executor's events are passed in, rows come out. The cell goes first under
+which the longest chain hangs (harness/order.py); one cell in flight per slot. The retry policy is design 8: an
+exception or a time-out is final, running out of memory gets one retry alone on its device, a dead process gets the cell
+retried and, the second time, quarantined, and a cell whose node is lost goes back to the queue.
 
 Other drivers may work in the same run directory: what they finished is taken over, what they run is left to them.
 
@@ -12,34 +12,19 @@ Other drivers may work in the same run directory: what they finished is taken ov
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bundles import SHORT, Bundles
 from harness.executors import Died, Event, Finished, NodeLost, OutOfMemory, Progress, Raised, device
 from harness.losses import Losses
+from harness.order import Node, Ready, link
 from harness.pace import Pace
 from harness.reservations import Reservations
 from harness.tasks import FAILURES, Assignment, Policy, Row, Running, Task
 
 __all__ = ["FAILURES", "Assignment", "Policy", "Row", "Running", "Scheduler", "Task"]
-
-
-@dataclass(slots=True)
-class _Cell:
-    task: Task
-    order: int
-    attempt: int
-    waiting: set[str]
-    children: list[str] = field(default_factory=list)
-    status: str = ""
-    ooms: int = 0
-    deaths: int = 0
-    losses: int = 0
-    lost_on: set[str] = field(default_factory=set)
 
 
 class Scheduler:
@@ -62,8 +47,8 @@ class Scheduler:
         self.stopped: str | None = None
         self.shared = False  # other drivers are at work on the same cells: they are taken one at a time
         self._finished = set(finished)
-        self._cells: dict[str, _Cell] = {}
-        self._ready: list[tuple[bool, float, int, str]] = []
+        self._cells: dict[str, Node] = {}
+        self._ready = Ready()
         self._alone = Reservations()  # of devices for cells that ran out of memory
         self._running: dict[str, Running] = {}
         self._bundles = Bundles()
@@ -75,17 +60,15 @@ class Scheduler:
         self._failures = 0
         self._open = 0
         self._pace = Pace()
-        for order, task in enumerate(task for task in tasks if task.key not in self._finished):
+        for task in (task for task in tasks if task.key not in self._finished):
             if task.key in self._cells:
                 raise ValueError(f"cell {task.key} is given twice")
             needs = {key for key in (task.parent, *task.inputs) if key is not None and key not in self._finished}
-            self._cells[task.key] = cell = _Cell(task, order, (attempts or {}).get(task.key, 0), needs)
+            self._cells[task.key] = cell = Node(task, (attempts or {}).get(task.key, 0), needs)
             self._mark(cell, "pending")
             self._open += 1
             self._pace.queued += task.cost
-        for cell in self._cells.values():
-            for key in cell.waiting & self._cells.keys():
-                self._cells[key].children.append(cell.task.key)
+        link(self._cells)
         for cell in list(self._cells.values()):
             if cell.status != "pending":
                 continue
@@ -215,19 +198,11 @@ class Scheduler:
 
     def _next(self, slot: str, open_slots: set[str]) -> str | None:
         """The first ready cell for a slot. One that was lost goes elsewhere as long as there is an elsewhere."""
-        passed, key = [], None
-        while self._ready and key is None:
-            entry = heapq.heappop(self._ready)
-            cell = self._cells[entry[-1]]
-            if cell.status != "ready":  # another driver has settled it
-                continue
-            if entry[-1] in self._elsewhere or (slot in cell.lost_on and open_slots - cell.lost_on):
-                passed.append(entry)
-            else:
-                key = entry[-1]
-        for entry in passed:
-            heapq.heappush(self._ready, entry)
-        return key
+
+        def refused(cell: Node) -> bool:
+            return cell.task.key in self._elsewhere or (slot in cell.lost_on and bool(open_slots - cell.lost_on))
+
+        return self._ready.take(self._cells, refused)
 
     def _bundle(self, slot: str, now: float) -> list[Assignment]:
         """Short cells that wait behind the one which has just started on a slot; see harness/bundles.py."""
@@ -244,7 +219,7 @@ class Scheduler:
             behind.append(self._start(cell, slot, now))
         return behind
 
-    def _start(self, cell: _Cell, slot: str, now: float) -> Assignment:
+    def _start(self, cell: Node, slot: str, now: float) -> Assignment:
         cell.attempt += 1
         self._mark(cell, "running")
         self._pace.queued -= cell.task.cost
@@ -256,7 +231,7 @@ class Scheduler:
             self._running[slot] = run
         return Assignment(slot, cell.task, cell.attempt, cell.task.key in self._alone)
 
-    def _mark(self, cell: _Cell, status: str) -> None:
+    def _mark(self, cell: Node, status: str) -> None:
         self._counts[cell.status] -= bool(cell.status)
         self._counts[status] += 1
         cell.status = status
@@ -272,11 +247,11 @@ class Scheduler:
             self._running[run.slot] = follower
         self._alone.remove(run.task.key)
 
-    def _enqueue(self, cell: _Cell) -> None:
+    def _enqueue(self, cell: Node) -> None:
         self._mark(cell, "ready")
-        heapq.heappush(self._ready, (not cell.children, -cell.task.cost, cell.order, cell.task.key))
+        self._ready.add(cell)
 
-    def _requeue(self, cell: _Cell) -> None:
+    def _requeue(self, cell: Node) -> None:
         self._pace.queued += cell.task.cost
         self._enqueue(cell)
 
@@ -313,7 +288,7 @@ class Scheduler:
             self._pace.ended(now - run.started, run.task.cost)
         self._end(cell, status, now)
 
-    def _end(self, cell: _Cell, status: str, now: float) -> None:
+    def _end(self, cell: Node, status: str, now: float) -> None:
         """A cell is settled, here or elsewhere: its children may run, or never will."""
         self._mark(cell, status)
         self._open -= 1
@@ -331,7 +306,7 @@ class Scheduler:
         if limit is not None and self._failures >= limit:
             self.stop(f"stopped after {self._failures} failed cell{'s' * (self._failures > 1)}, as asked")
 
-    def _skip(self, cell: _Cell, reason: str, now: float) -> None:
+    def _skip(self, cell: Node, reason: str, now: float) -> None:
         """Give a cell and all that hang on it a row instead of a run: a hole in the table has no reason, a row has."""
         todo = [(cell, reason)]
         while todo:

@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ from harness import UsageError
 from harness.executors import memory
 
 if TYPE_CHECKING:
+    from harness.executors.probe import Shape
     from harness.tasks import Task
 
 Work = Callable[[dict[str, Any], Mapping[str, Any], int], Iterator[dict[str, Any]]]
@@ -205,11 +206,11 @@ def log_path(context: dict[str, Any], key: str, attempt: int) -> Path | None:
 
 
 def make(
-    name: str | None = None, *, address: str | None = None, slots_per_gpu: int | None = 1, peak_mb: float | None = None,
-    quiet: bool = False,
+    name: str | None = None, *, address: str | None = None, slots_per_gpu: int | None = None,
+    peak_mb: float | None = None, shapes: Sequence[Shape] = (), quiet: bool = False,
 ) -> Executor:  # fmt: skip
     """The executor called `ray` or `inline`; None stands for Ray where it is installed, else inline, said in one line.
-    `slots_per_gpu` None fits as many as the memory takes at `peak_mb`.
+    `slots_per_gpu` None fits as many as the memory takes at `peak_mb`, or where that is None at what `shapes` take.
 
     Raises UsageError for another name, for `ray` where it is not installed and for an address given to `inline`."""
     if name not in (None, "ray", "inline"):
@@ -227,4 +228,4 @@ def make(
         return InlineExecutor()
     from harness.executors.ray import RayExecutor
 
-    return RayExecutor(address=address or "local", slots_per_gpu=slots_per_gpu, peak_mb=peak_mb)
+    return RayExecutor(address=address or "local", slots_per_gpu=slots_per_gpu, peak_mb=peak_mb, shapes=shapes)

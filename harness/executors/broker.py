@@ -51,6 +51,7 @@ class _Broker:
         self.sender: Sender | None = None
         self.nodes: dict[str, list[int]] = {}  # node -> the numbers of its slots
         self.refused: set[str] = set()  # nodes with other code
+        self.told: set[str] = set()  # lines about slots: many nodes are alike
         self.working = False  # whether any slot has been up
         self.queues: list[queue.SimpleQueue[tuple[int, Order] | None]] = []
         self.lives: dict[int, int] = {}  # slot -> how many processes it has had: an order is for one of them
@@ -136,7 +137,8 @@ class _Broker:
         graphic = any(node["Resources"].get("GPU") for node in nodes.values())  # then the GPUs work, and nothing else
         for name, node in nodes.items():
             if name not in self.nodes:
-                self.nodes[name] = [self.add(ray, place) for place in places(ray, node, graphic, self.options)]
+                made = places(ray, node, graphic, self.options, self.note)
+                self.nodes[name] = [self.add(ray, place) for place in made]
         for name in self.nodes.keys() - nodes.keys():
             for index in self.nodes.pop(name):
                 self.send("gone", index)  # not left to its thread: a call to a node that dies may never return
@@ -179,6 +181,12 @@ class _Broker:
 
         if index in self.current and self.lives[index] == life:
             ray.kill(self.current[index])
+
+    def note(self, line: str) -> None:
+        """Tell the user, once."""
+        if line not in self.told:
+            self.told.add(line)
+            self.send("note", -1, line)
 
     def send(self, kind: str, index: int, *rest: Any) -> None:
         with self.lock, contextlib.suppress(OSError):

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from harness.executors.broker import CLOSE_LIMIT
 from harness.executors.parcels import Marker
 
 if TYPE_CHECKING:
+    from harness.executors.probe import Shape
     from harness.tasks import Task
 
 START_LIMIT = 300.0  # seconds for the first slot; a loaded machine takes 30
@@ -47,7 +48,8 @@ ENDINGS: dict[str, type[Died] | type[OutOfMemory] | type[NodeLost]] = {
 class RayExecutor:
     """The driver's end. `cpus` and `gpus` (of each node) default to what there is; `memory_mb` limits each CPU slot, by
     default to its share, so that a failed allocation is an error, not a kill. `slots_per_gpu` None fits as many as the
-    memory takes at `peak_mb`, the most that a cell needed so far; one where that is None."""
+    memory takes at `peak_mb`, the most that a cell needed so far, or where that is None at what `shapes` are found to
+    need (probe.py)."""
 
     name = "ray"
 
@@ -57,13 +59,14 @@ class RayExecutor:
         address: str = "local",
         slots_per_gpu: int | None = 1,
         peak_mb: float | None = None,
+        shapes: Sequence[Shape] = (),
         cpus: int | None = None,
         gpus: int | None = None,
         memory_mb: int | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
-            "address": address, "slots_per_gpu": slots_per_gpu, "peak_mb": peak_mb, "cpus": cpus, "gpus": gpus,
-            "memory_mb": memory_mb,
+            "address": address, "slots_per_gpu": slots_per_gpu, "peak_mb": peak_mb, "shapes": shapes, "cpus": cpus,
+            "gpus": gpus, "memory_mb": memory_mb,
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None

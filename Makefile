@@ -2,6 +2,7 @@
 # make test    the same set-up, then linter, types and tests (under 15 minutes on 2 cores)
 # make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, the overheads' and the
 #              data path's ratios
+# make bench   our own code beside the published form of NTL and CUTI: ratios, each with a floor (4 minutes on 2 cores)
 # make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := .venv/bin
 # Many containers set this, and then every process compiles torch's and Ray's Python anew, for seconds each time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test soak full clean
+.PHONY: demo test soak bench full clean
 
 # uv installs the whole stack, CUDA torch included, in under a minute where pip takes many. torchvision's wheel works
 # only beside the CUDA build of torch; that build runs on CPU machines too, so it is what is pinned everywhere.
@@ -37,6 +38,9 @@ soak: .venv/installed
 	$(BIN)/pytest -m soak --capture no
 	PYTHONPATH=. $(BIN)/python tests/bench/overhead.py
 	PYTHONPATH=. $(BIN)/python tests/bench/data.py
+
+bench: .venv/installed
+	PYTHONPATH=. $(BIN)/python tests/bench/ratios.py
 
 clean:
 	rm -rf .venv data runs

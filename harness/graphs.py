@@ -80,7 +80,7 @@ class Graphed:
         return result.clone()
 
     def _capture(self, batch: Batch) -> None:
-        """Capture every step of the cycle and hold the replays against the steps; on any trouble, leave all as it was."""
+        """Capture every step of the cycle, hold the replays against the steps; on any trouble leave all as it was."""
         method, before = self.step.method, _plain(self.step.method)
         kept = _state([method.__dict__, [o.state for o in self.step.optimizers], [g["params"] for g in self._groups]])
         copies, random = [tensor.clone() for tensor in kept], self._recorder.random()
@@ -130,7 +130,7 @@ class Graphed:
 
 
 def declared(method: Method) -> int:
-    """The method's `cycle`, where it was said of the step() that it has: one that is written over it makes no promise."""
+    """The method's `cycle`, where it was said of the step() that it has; one written over it promises nothing."""
     order = [vars(kind) for kind in type(method).__mro__]
     said, done = (next(i for i, names in enumerate(order) if name in names) for name in ("cycle", "step"))
     return method.cycle if said <= done else 0

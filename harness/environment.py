@@ -116,6 +116,12 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
 
 
+def deterministic() -> None:
+    """Have cuBLAS give the same every time. It reads this when it starts, so the process that computes calls it before
+    its first cell, which may be on another machine than the run's. What the user set stays."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def ray_variables(address: str) -> dict[str, str]:
     """Environment of the process that holds Ray: nothing phones home, nothing is written to $HOME, a token guards the
     ports (a local Ray listens on all interfaces), workers run at the user's own priority. What the user set stays."""

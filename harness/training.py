@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from harness import numerics
 from harness.access import DataAccess
 from methods import MethodError
 from methods.base import Method
@@ -61,9 +64,11 @@ def schedule(name: str, steps: int) -> Callable[[int], float]:
 
 
 def fit(
-    method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf
-) -> Iterator[dict[str, Any] | Fitted]:
-    """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
+    method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf,
+    precision: str = "fp32",
+) -> Iterator[dict[str, Any] | Fitted]:  # fmt: skip
+    """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted. Its steps
+    are computed in `precision`; setup() and finish() are not (harness/numerics.py).
 
     Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract, TimedOut between two
     steps when time.monotonic() is past `until`."""
@@ -78,10 +83,12 @@ def fit(
     optimizers = method.optimizers()
     steps = access.steps_per_epoch * recipe.epochs
     schedulers = [LambdaLR(o, schedule(recipe.schedule, steps)) for o in optimizers]
+    autocast = partial(numerics.autocast, precision, model)
     curves: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs if optimizers else 0):
         try:
-            means = _epoch(method, access, optimizers, schedulers, until)
+            with numerics.stated(precision):
+                means = _epoch(method, access, optimizers, schedulers, until, autocast)
         except TimedOut as late:
             raise TimedOut(f"in epoch {epoch + 1} of {recipe.epochs}", curves) from late
         for name, value in means.items():
@@ -94,8 +101,9 @@ def fit(
 
 
 def _epoch(
-    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR], until: float
-) -> dict[str, float]:
+    method: Method, access: DataAccess, optimizers: list[Optimizer], schedulers: list[LambdaLR], until: float,
+    autocast: Callable[[], AbstractContextManager[None]],
+) -> dict[str, float]:  # fmt: skip
     """Mean of every term over one epoch. Terms stay on the device until its end, so that no step waits."""
     rows: list[dict[str, Tensor]] = []
     for batch in access.epoch():
@@ -103,7 +111,8 @@ def _epoch(
             raise TimedOut("", {})
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss, terms = _outcome(method, method.step(batch))
+        with autocast():
+            loss, terms = _outcome(method, method.step(batch))
         if rows and terms.keys() != rows[0].keys() - {"loss"}:
             raise MethodError(f"{method.name}.step() must log the same terms at every step, got {', '.join(terms)}")
         loss.backward()

@@ -1,0 +1,467 @@
+"""Precision and determinism: what is stated holds in the steps and nowhere else, and boards never mix two precisions.
+
+.venv/bin/pytest tests/harness/test_numerics.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness import UsageError, environment, numerics, plan, toy, worker
+from harness.cards import cards, load
+from harness.forest import expand
+from harness.grid import Filters, read
+from harness.tasks import Task
+from harness.training import Fitted
+from harness.worker import run_cell
+from methods.attacks.probe import Probe
+from methods.base import Batch, Method, Needs
+from methods.controls.continue_ import Continue
+from methods.cuti import CUTI
+from methods.cuti_source_only import CUTISourceOnly
+from methods.df_map import DFMap
+from methods.losses import kl
+from methods.synthesis.neighbours import Neighbourhood
+from methods.synthesis.source_generator import Generator, SourceGenerator, _posed
+from results import tables
+from results.store import Store
+from suites import strict
+from tests.harness.conftest import QUICK, Mapbench
+
+torch.set_num_threads(1)
+PRINTS = {("quick", 0): {"uci": "a", "uci-m": "b"}}
+WHAT = (
+    "suite: digits-mini, methods: [sf-map, constant], attacks: [probe, from-scratch], pairs: ['uci:print'], seeds: [0]"
+)
+TWO = f"grid: two\ngrids:\n  - {{{WHAT}}}\n  - {{{WHAT}, precision: bf16}}\n"
+UNKNOWN = "command line: unknown precision {!r}: did you mean bf16? There are fp32, tf32, bf16"
+
+
+def knobs() -> dict[str, Any]:
+    """All that `stated` turns."""
+    b: Any = torch.backends
+    said = {"matmul": b.cuda.matmul, "conv": b.cudnn.conv, "rnn": b.cudnn.rnn}
+    on_cpu = {"cpu matmul": b.mkldnn.matmul, "cpu conv": b.mkldnn.conv, "cpu rnn": b.mkldnn.rnn}
+    return {
+        **{name: one.fp32_precision for name, one in (said | on_cpu).items()},
+        "deterministic": b.cudnn.deterministic, "benchmark": b.cudnn.benchmark,
+        "strictly": torch.are_deterministic_algorithms_enabled(),
+        "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def theirs() -> Iterator[dict[str, Any]]:
+    """Settings of the user's own session, none of them ours: benchmark on, convolutions in tf32 as PyTorch has them."""
+    b: Any = torch.backends
+    before = b.cudnn.benchmark
+    b.cudnn.benchmark = True
+    assert (b.cudnn.conv.fp32_precision, b.cudnn.deterministic) == ("tf32", False)
+    yield knobs()
+    b.cudnn.benchmark = before
+
+
+# -- what is stated
+
+
+@pytest.mark.parametrize(("precision", "on_gpu"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_what_is_stated_holds_inside_and_an_exception_puts_everything_back(
+    theirs: dict[str, Any], precision: str, on_gpu: str, deterministic: bool
+) -> None:
+    with pytest.raises(ZeroDivisionError), numerics.stated(precision, deterministic):
+        with numerics.stated("fp32"):
+            assert knobs()["conv"] == "ieee" and knobs()["strictly"] == deterministic
+        now = knobs()
+        assert [now[name] for name in ("matmul", "conv", "rnn")] == [on_gpu] * 3
+        assert [now[f"cpu {name}"] for name in ("matmul", "conv", "rnn")] == ["ieee"] * 3  # a CPU has no tf32
+        assert (now["deterministic"], now["benchmark"]) == (True, False)
+        assert (now["strictly"], now["warn only"]) == (deterministic, deterministic)
+        raise ZeroDivisionError
+    assert knobs() == theirs
+
+
+def test_what_the_user_had_asked_for_by_the_old_names_is_there_again_and_can_be_read_by_them() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            torch.set_float32_matmul_precision("high")
+            torch.use_deterministic_algorithms(True)
+            with numerics.stated("fp32"):
+                assert knobs()["matmul"] == "ieee"
+                torch.randn(2, 3, 8, 8) @ torch.randn(8, 8)
+                nn.Conv2d(3, 3, 3)(torch.randn(1, 3, 8, 8))
+            assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == "high"
+            assert (knobs()["strictly"], knobs()["warn only"]) == (True, False)
+        finally:
+            torch.use_deterministic_algorithms(False)
+            torch.set_float32_matmul_precision("highest")
+
+
+class Watching(Method):
+    """Continues f_s and notes what is turned how, when."""
+
+    name = "watching"
+    needs = Needs(target="none")
+
+    def setup(self, model: nn.Module, access: Any) -> None:
+        self.seen = {"setup": knobs()}
+        super().setup(model, access)
+
+    def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        self.seen["step"] = knobs()
+        self.answer = self.model(batch.x_s)
+        self.hidden = torch.zeros(1, 8) @ torch.zeros(8, 8)
+        self.answer.register_hook(lambda grad: self.seen.update(backward=knobs()))
+        return torch.nn.functional.cross_entropy(self.answer, batch.y_s), {}
+
+    def finish(self) -> nn.Module:
+        self.seen["finish"] = knobs()
+        return super().finish()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_the_steps_alone_are_in_the_precision_and_what_is_kept_is_float32(precision: str) -> None:
+    method, model = Watching(), toy.network(1)
+    with numerics.stated("fp32"):
+        toy.train(method, model, toy.pair(0), epochs=1, precision=precision)
+    tf32 = "tf32" if precision == "tf32" else "ieee"
+    assert {when: seen["conv"] for when, seen in method.seen.items()} == {
+        "setup": "ieee", "step": tf32, "backward": tf32, "finish": "ieee",
+    }  # fmt: skip
+    assert {when: seen["autocast"] for when, seen in method.seen.items()} == {
+        "setup": False, "step": precision == "bf16", "backward": False, "finish": False,
+    }  # fmt: skip
+    assert method.hidden.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+    assert method.answer.dtype == torch.float32
+    assert {p.dtype for p in model.parameters()} == {p.grad.dtype for p in model.parameters() if p.grad is not None}
+    assert {v.dtype for v in model.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_a_step_that_raises_leaves_no_hook_and_no_autocast() -> None:
+    model = toy.network(1)
+    with pytest.raises(ZeroDivisionError), numerics.autocast("bf16", model):
+        assert len(model._forward_hooks) == 1 and torch.is_autocast_enabled("cpu")
+        raise ZeroDivisionError
+    assert not model._forward_hooks and not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "bf16", "computed"),
+    [
+        ("cpu", None, None, {"fp32": "fp32", "tf32": "no-tf32", "bf16": "bf16"}),
+        ("cuda", (7, 5), False, {"fp32": "fp32", "tf32": "no-tf32", "bf16": "no-bf16"}),
+        ("cuda", (9, 0), True, {"fp32": "fp32", "tf32": "tf32", "bf16": "bf16"}),
+    ],
+)
+def test_a_device_that_lacks_a_precision_computes_in_fp32_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, device: str, capability: Any, bf16: Any, computed: dict[str, str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
+    for asked, said in computed.items():
+        expected = ("fp32", [said]) if said.startswith("no-") else (said, [])
+        assert numerics.able(asked, torch.device(device)) == expected
+
+
+# -- every method in bf16
+
+MORE = {  # settings whose losses have pieces of their own
+    "cuti": {"layers": "learned"},
+    "ntl": {"tap": "embedding", "bound": "product"},
+    "sa-map": {"bn": "batch", "granularity": "filter"},
+    "sf-map": {"distill": "1", "hold": "2.5", "guard": "0.5"},
+    "df-map": {"distill": "1", "guard": "0.4", "colour": "1", "ink": "1", "texture": "1", "far": "0.5"},
+    "source-generator": {"members": "2"},
+}
+SETTINGS = [(name, {}) for name in sorted(cards())] + list(MORE.items())
+
+
+@cache
+def trained(name: str) -> nn.Module:
+    """What others name as an input, in fp32."""
+    user = next(card for card in cards().values() if name in (*card.inputs, card.beside))
+    return toy.inputs(user, cards())[name]
+
+
+def fitted(name: str, given: dict[str, str], precision: str) -> Fitted:
+    card, model = cards()[name], toy.network(1)
+    if card.start == "source":
+        model.load_state_dict(toy.source_state())
+    inputs = {other: trained(other) for other in (*card.inputs, card.beside) if other}
+    method = load(card, card.check(given, "here"))
+    return toy.train(method, model, toy.pair(0), inputs=inputs, epochs=1, precision=precision)
+
+
+@pytest.mark.parametrize(("name", "given"), SETTINGS, ids=lambda of: of if isinstance(of, str) else ",".join(of))
+def test_a_method_in_bf16_is_finite_and_near_its_fp32(name: str, given: dict[str, str]) -> None:
+    fp32, bf16 = (fitted(name, given, precision) for precision in ("fp32", "bf16"))
+    assert fp32.curves.keys() == bf16.curves.keys()
+    assert {v.dtype for v in bf16.model.state_dict().values()} <= {torch.float32, torch.int64}
+    assert all(torch.isfinite(v).all() for v in bf16.model.state_dict().values())
+    assert bf16.curves.get("loss", []) == pytest.approx(fp32.curves.get("loss", []), rel=0.05)
+    if "loss" in fp32.curves and name not in ("gate", "continue"):
+        assert fp32.curves["loss"] != bf16.curves["loss"]  # or it was no bf16
+
+
+def test_losses_and_pictures_and_statistics_are_fp32_whatever_the_net_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = torch.Generator().manual_seed(0)
+    maps = (3 + torch.randn(8, 6, 5, 5, generator=g)).bfloat16()  # what a tap shows under autocast
+    labels, pictures = torch.arange(8), torch.rand(8, 3, 16, 16, generator=g)
+
+    def both(make: Any) -> tuple[Any, Any]:
+        """What `make` gives outside of autocast and within it."""
+        outcomes, net = [], nn.Linear(1, 1)
+        for precision in ("fp32", "bf16"):
+            torch.manual_seed(0)
+            with numerics.autocast(precision, net):
+                outcomes.append(make())
+        return outcomes[0], outcomes[1]
+
+    def same(make: Any) -> bool:
+        plain, cast = both(make)
+        return bool(cast.dtype == torch.float32 and torch.equal(plain, cast))
+
+    answers = torch.randn(8, 10, generator=g).bfloat16()
+    assert same(lambda: kl(answers, labels)) and torch.equal(kl(answers, labels), kl(answers.float(), labels))
+
+    styles = Neighbourhood(1, 16, 0.6)
+    assert same(lambda: styles.styled(0, pictures, torch.Generator().manual_seed(0)))
+    assert same(lambda: _posed(pictures, 3, 0.2, 0.1))
+    painter = Generator(10, 16, 8, 8)
+    plain, cast = both(lambda: painter(torch.randn(8, 8), labels))
+    assert cast.dtype == torch.float32 and not torch.equal(plain, cast)
+    assert len(cast.unique()) > 0.9 * cast.numel()  # of bf16 there are few in 0..1
+
+    for cut in (CUTI(), CUTISourceOnly()):
+        _, cast = both(lambda cut=cut: cut._isolate(0, maps))
+        torch.manual_seed(0)
+        assert cast.dtype == torch.bfloat16 and torch.equal(cast, cut._isolate(0, maps.float()).bfloat16())
+
+    norm = nn.BatchNorm2d(6).eval()
+    generator, found = SourceGenerator(), []
+    generator.norms = [norm]
+    for seen in (maps, maps.float()):
+        with generator._statistics(found):
+            norm(seen)
+    assert found[0].dtype == torch.float32 and torch.equal(found[0], found[1])
+    far = DFMap()
+    far.norms, far.f_s = [norm], norm
+    assert torch.equal(far._seen(maps)[1], far._seen(maps.float())[1])
+
+
+# -- keys and names
+
+
+def test_keys_differ_by_precision_and_the_default_is_what_it_was(tmp_path: Path) -> None:
+    methods = ("sf-map", "constant", "untrained")
+    asked = {
+        p: expand(read(QUICK, Filters(methods, attacks=("probe", "from-scratch"), precision=p)), PRINTS)
+        for p in (None, *numerics.PRECISIONS)
+    }
+    keys = {precision: {c.key for c in made} for precision, made in asked.items()}
+    assert keys[None] == keys["fp32"]
+    assert len(set.union(*keys.values())) == 3 * len(keys["fp32"])
+    for precision, made in asked.items():
+        assert {c.spec["precision"] for c in made} == {precision or "fp32"}
+        assert {c.meta["backbone"] for c in made} == {numerics.called("convnet", precision or "fp32")}
+        assert {c.spec["backbone"] for c in made} == {"convnet"}
+    (tmp_path / "own.yaml").write_text(Path(QUICK).read_text() + "  precision: bf16\n")
+    own = expand(read(str(tmp_path / "own.yaml"), Filters(methods, attacks=("probe", "from-scratch"))), PRINTS)
+    assert {c.key for c in own} == keys["bf16"]
+
+
+def test_a_grid_may_hold_two_precisions_and_the_command_line_is_of_all_its_parts(tmp_path: Path) -> None:
+    prints = {("digits-mini", 0): {d: d for d in ("uci", "uci-m", "print", "street")}}
+    (tmp_path / "two.yaml").write_text(TWO)
+    made = expand(read(str(tmp_path / "two.yaml")), prints)
+    by_key = {c.key: c for c in made}
+    names = [c.meta["backbone"] for c in made]
+    assert names.count("convnet") == names.count("convnet@bf16") == len(made) / 2
+    for cell in made:  # a tree has one precision
+        for above in filter(None, cell.above):
+            assert by_key[above].spec["precision"] == cell.spec["precision"]
+    typed = expand(read(str(tmp_path / "two.yaml"), Filters(precision="tf32")), prints)
+    assert {c.spec["precision"] for c in typed} == {"tf32"} and len(typed) == len(made) / 2
+
+
+def test_a_given_f_s_and_a_precision_are_both_in_its_name() -> None:
+    given = "9a846be6" + "0" * 56
+    bf16, tf32 = (expand(read(QUICK, Filters(precision=p)), PRINTS, None, given) for p in ("bf16", "tf32"))
+    assert {c.meta["backbone"] for c in bf16} == {"convnet@9a846be6@bf16"}
+    assert len({c.key for c in (*bf16, *tf32)}) == 2 * len(bf16)  # f_s as well, though the file is the same
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("convnet", ["convnet", "convnet@bf16", "convnet@9a846be6", "convnet@9a846be6@bf16"]),
+        ("convnet@fp32", ["convnet", "convnet@9a846be6"]),
+        ("convnet@bf16", ["convnet@bf16", "convnet@9a846be6@bf16"]),
+        ("convnet@9a846be6", ["convnet@9a846be6", "convnet@9a846be6@bf16"]),
+        ("convnet@9a846be6@bf16", ["convnet@9a846be6@bf16"]),
+        ("conv", []),
+        ("vgg11", ["vgg11"]),
+        ("vgg11@tf32", []),
+    ],
+)
+def test_a_backbone_is_asked_for_with_or_without_its_marks(asked: str, meant: list[str]) -> None:
+    names = ["convnet", "convnet@bf16", "convnet@9a846be6", "convnet@9a846be6@bf16", "vgg11"]
+    assert [name for name in names if numerics.is_called(name, asked)] == meant
+
+
+def test_a_wrong_word_is_one_line_with_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as typed:
+        read(QUICK, Filters(precision="bf61"))
+    assert str(typed.value) == UNKNOWN.format("bf61")
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO.replace("precision: bf16", "precision: fp23"))
+    with pytest.raises(strict.SuiteError) as error:
+        read(str(path))
+    line = f"{path}:4: grids.1.precision: input should be 'fp32', 'tf32' or 'bf16', not 'fp23'; did you mean 'fp32'?"
+    assert str(error.value) == line
+
+
+# -- cells
+
+
+def planned(out: Path, data: Path, *methods: str, **asked: Any) -> list[Task]:
+    made = plan.make(read(QUICK, Filters(methods, **asked)), Store(out), data, out)
+    return made.tasks()
+
+
+def worked(out: Path, data: Path, task: Task, **context: Any) -> dict[str, Any]:
+    *_, last = run_cell({"out": str(out), "data": str(data), "weights": "", **context}, task.payload, 1)
+    record: dict[str, Any] = last["record"]
+    assert record["status"] == "ok", record["error"]
+    return record
+
+
+def test_tf32_without_tf32_is_fp32_to_the_bit_and_flagged(tmp_path: Path, data: Path) -> None:
+    asked = {"attacks": ("probe[n=20]",)}
+    fp32, tf32 = (
+        [worked(tmp_path, data, task) for task in planned(tmp_path, data, "constant", precision=precision, **asked)]
+        for precision in ("fp32", "tf32")
+    )
+    assert [r["key"] for r in fp32] != [r["key"] for r in tf32]
+    assert [r["checkpoint_sha256"] for r in fp32] == [r["checkpoint_sha256"] for r in tf32]
+    assert [r["flags"] for r in fp32] == [[], [], [], []] and [r["flags"] for r in tf32] == [["no-tf32"]] * 4
+
+
+def test_scoring_is_fp32_though_training_is_not_and_the_user_has_his_settings_back(
+    tmp_path: Path, data: Path, theirs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which this machine need not have."""
+    seen: dict[str, list[dict[str, Any]]] = {"step": [], "score": [], "probe": []}
+
+    def watched(where: str, function: Any) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            seen[where].append(knobs())
+            return function(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(numerics, "able", lambda precision, device: (precision, []))
+    monkeypatch.setattr(worker, "load", lambda card, given: {"continue": Continue, "probe": Probe}[card.name]())
+    monkeypatch.setattr(worker, "score", watched("score", worker.score))
+    monkeypatch.setattr(Continue, "step", watched("step", Continue.step))
+    monkeypatch.setattr(Probe, "setup", watched("probe", Probe.setup))
+    train, attack, *_ = planned(tmp_path, data, "untrained", precision="tf32", attacks=("probe[n=20]",))
+    for task in (train, attack):
+        steps = run_cell({"out": str(tmp_path), "data": str(data), "weights": ""}, task.payload, 1)
+        *_, last = steps
+        assert last["record"]["status"] == "ok", last["record"]["error"]
+    assert {row["conv"] for row in seen["step"]} == {"tf32"}
+    assert {row["conv"] for row in seen["score"]} == {row["conv"] for row in seen["probe"]} == {"ieee"}
+    assert all(row["deterministic"] and not row["benchmark"] for rows in seen.values() for row in rows)
+    assert knobs() == theirs
+    abandoned = run_cell({"out": str(tmp_path), "data": str(data), "weights": ""}, train.payload, 2)
+    next(abandoned)
+    abandoned.close()
+    assert knobs() == theirs
+
+
+# -- determinism
+
+LOOSE = '''"""`loose`: has an operation that is not deterministic."""
+import torch
+from methods.controls.continue_ import Continue
+
+
+class Loose(Continue):
+    name = "loose"
+
+    def step(self, batch):
+        torch.zeros(4).put_(torch.tensor([1, 1]), torch.tensor([2.0, 3.0]))
+        return super().step(batch)
+'''
+
+
+def shown(message: Any, category: Any, *where: Any, **more: Any) -> None:
+    """As Python itself shows a warning."""
+    sys.stderr.write(warnings.formatwarning(message, category, *where[:2]))
+
+
+def test_deterministic_is_recorded_changes_no_key_and_warns_in_each_cells_log(
+    tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str], theirs: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"})
+    monkeypatch.setattr(warnings, "showwarning", shown)  # pytest has put one of its own there
+    (tmp_path / "loose.py").write_text(LOOSE)
+    tasks = planned(tmp_path, data, "loose", seeds=("0-1",), extra_methods=(str(tmp_path / "loose.py"),))
+    assert worked(tmp_path, data, tasks[0])["environment"]["deterministic"] is False
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    for task in tasks:
+        record = worked(tmp_path, data, task, deterministic=True)
+        assert (record["key"], record["environment"]["deterministic"]) == (task.key, True)
+        warned = (tmp_path / record["log"]).read_text().count("UserWarning: put_ does not")
+        assert warned == 1 if record["cell"]["method"] else warned == 0
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert knobs() == theirs
+    said = capfd.readouterr()
+    assert said.out == said.err == ""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    environment.deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+# -- as a user sees it
+
+
+@pytest.mark.slow
+def test_two_precisions_share_a_directory_and_no_row(mapbench: Mapbench, tmp_path: Path) -> None:
+    out = tmp_path / "here" / "runs" / "quick"
+    asked = ("run", QUICK, "-m", "constant", "-a", "from-scratch[n=20]", "--executor", "inline", "--no-mlflow")
+    for more in ((), ("--precision", "bf16", "--deterministic")):
+        done = mapbench(*asked, *more)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "quick · convnet@bf16 ·" in done.stdout and "quick · convnet ·" in done.stdout
+    cells = tables.read(out, "cells").to_pandas().set_index("key")
+    assert sorted(cells.backbone) == ["convnet"] * 3 + ["convnet@bf16"] * 3 and set(cells.status) == {"ok"}
+    pairs = tables.read(out, "pairs").to_pandas()
+    assert sorted(pairs.backbone) == ["convnet", "convnet@bf16"]
+    assert list(pairs.backbone) == [cells.backbone[parent] for parent in pairs.parent]
+    assert mapbench(*asked, "--precision", "bf16").stdout.startswith("nothing to do: 3 cells done")
+
+    shown = mapbench("leaderboard", str(out), "-b", "convnet@bf16", "--latex").stdout
+    assert "convnet@bf16" in shown and "convnet " not in shown
+    both = mapbench("leaderboard", str(out), "-b", "convnet", "--csv").stdout
+    assert both.count("convnet,") and both.count("convnet@bf16,")
+    assert '"ok": 3' in mapbench("status", str(out), "-b", "convnet@fp32", "--json").stdout
+
+    done = mapbench(*asked, "--precision", "pf16")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"mapbench: {UNKNOWN.format('pf16')}\n"

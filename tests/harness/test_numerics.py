@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -17,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, environment, numerics, plan, toy, worker
+from harness import UsageError, api, environment, numerics, plan, toy, worker
 from harness.cards import cards, load
 from harness.forest import expand
 from harness.grid import Filters, read
@@ -33,7 +34,7 @@ from methods.df_map import DFMap
 from methods.losses import kl
 from methods.synthesis.neighbours import Neighbourhood
 from methods.synthesis.source_generator import Generator, SourceGenerator, _posed
-from results import tables
+from results import records, tables
 from results.store import Store
 from suites import strict
 from tests.harness.conftest import QUICK, Mapbench
@@ -438,7 +439,26 @@ def test_deterministic_is_recorded_changes_no_key_and_warns_in_each_cells_log(
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
+def test_a_warning_is_in_every_cells_log_once_and_not_only_in_that_of_a_workers_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", shown)
+    logs = [io.StringIO(), io.StringIO()]
+    for log in logs:
+        with worker._said(log):
+            for _ in range(3):
+                warnings.warn("of what cannot be had", stacklevel=1)
+    assert [log.getvalue().count("UserWarning") for log in logs] == [1, 1]
+
+
 # -- as a user sees it
+
+
+def test_python_says_the_same_by_the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(api, "execute", lambda target, filters, options: told.extend((filters, options)))
+    api.run(QUICK, precision="bf16", deterministic=True)
+    assert (told[0].precision, told[1].deterministic) == ("bf16", True)
 
 
 @pytest.mark.slow
@@ -451,6 +471,8 @@ def test_two_precisions_share_a_directory_and_no_row(mapbench: Mapbench, tmp_pat
     assert "quick · convnet@bf16 ·" in done.stdout and "quick · convnet ·" in done.stdout
     cells = tables.read(out, "cells").to_pandas().set_index("key")
     assert sorted(cells.backbone) == ["convnet"] * 3 + ["convnet@bf16"] * 3 and set(cells.status) == {"ok"}
+    made = {r["cell"]["backbone"]: r["environment"]["deterministic"] for r in records.read_all(out)[0]}
+    assert made == {"convnet": False, "convnet@bf16": True}
     pairs = tables.read(out, "pairs").to_pandas()
     assert sorted(pairs.backbone) == ["convnet", "convnet@bf16"]
     assert list(pairs.backbone) == [cells.backbone[parent] for parent in pairs.parent]

@@ -1,4 +1,4 @@
-"""Precision and determinism: what is stated holds in the steps and nowhere else, and boards never mix two precisions.
+"""Precision and determinism: what is stated holds in the steps and nowhere else, and the user's own settings come back.
 
 .venv/bin/pytest tests/harness/test_numerics.py
 """
@@ -10,7 +10,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +17,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, api, environment, numerics, plan, toy, worker
-from harness.cards import cards, load
-from harness.forest import expand
+from harness import environment, numerics, plan, toy, worker
 from harness.grid import Filters, read
 from harness.tasks import Task
-from harness.training import Fitted
 from harness.worker import run_cell
 from methods.attacks.probe import Probe
 from methods.base import Batch, Method, Needs
 from methods.controls.continue_ import Continue
-from methods.cuti import CUTI
-from methods.cuti_source_only import CUTISourceOnly
-from methods.df_map import DFMap
-from methods.losses import kl
-from methods.synthesis.neighbours import Neighbourhood
-from methods.synthesis.source_generator import Generator, SourceGenerator, _posed
-from results import records, tables
 from results.store import Store
-from suites import strict
-from tests.harness.conftest import QUICK, Mapbench
+from tests.harness.conftest import QUICK
 
 torch.set_num_threads(1)
-PRINTS = {("quick", 0): {"uci": "a", "uci-m": "b"}}
-WHAT = (
-    "suite: digits-mini, methods: [sf-map, constant], attacks: [probe, from-scratch], pairs: ['uci:print'], seeds: [0]"
-)
-TWO = f"grid: two\ngrids:\n  - {{{WHAT}}}\n  - {{{WHAT}, precision: bf16}}\n"
-UNKNOWN = "command line: unknown precision {!r}: did you mean bf16? There are fp32, tf32, bf16"
 
 
 def knobs() -> dict[str, Any]:
@@ -177,164 +159,6 @@ def test_a_device_that_lacks_a_precision_computes_in_fp32_and_says_so(
         assert numerics.able(asked, torch.device(device)) == expected
 
 
-# -- every method in bf16
-
-MORE = {  # settings whose losses have pieces of their own
-    "cuti": {"layers": "learned"},
-    "ntl": {"tap": "embedding", "bound": "product"},
-    "sa-map": {"bn": "batch", "granularity": "filter"},
-    "sf-map": {"distill": "1", "hold": "2.5", "guard": "0.5"},
-    "df-map": {"distill": "1", "guard": "0.4", "colour": "1", "ink": "1", "texture": "1", "far": "0.5"},
-    "source-generator": {"members": "2"},
-}
-SETTINGS = [(name, {}) for name in sorted(cards())] + list(MORE.items())
-
-
-@cache
-def trained(name: str) -> nn.Module:
-    """What others name as an input, in fp32."""
-    user = next(card for card in cards().values() if name in (*card.inputs, card.beside))
-    return toy.inputs(user, cards())[name]
-
-
-def fitted(name: str, given: dict[str, str], precision: str) -> Fitted:
-    card, model = cards()[name], toy.network(1)
-    if card.start == "source":
-        model.load_state_dict(toy.source_state())
-    inputs = {other: trained(other) for other in (*card.inputs, card.beside) if other}
-    method = load(card, card.check(given, "here"))
-    return toy.train(method, model, toy.pair(0), inputs=inputs, epochs=1, precision=precision)
-
-
-@pytest.mark.parametrize(("name", "given"), SETTINGS, ids=lambda of: of if isinstance(of, str) else ",".join(of))
-def test_a_method_in_bf16_is_finite_and_near_its_fp32(name: str, given: dict[str, str]) -> None:
-    fp32, bf16 = (fitted(name, given, precision) for precision in ("fp32", "bf16"))
-    assert fp32.curves.keys() == bf16.curves.keys()
-    assert {v.dtype for v in bf16.model.state_dict().values()} <= {torch.float32, torch.int64}
-    assert all(torch.isfinite(v).all() for v in bf16.model.state_dict().values())
-    assert bf16.curves.get("loss", []) == pytest.approx(fp32.curves.get("loss", []), rel=0.05)
-    if "loss" in fp32.curves and name not in ("gate", "continue"):
-        assert fp32.curves["loss"] != bf16.curves["loss"]  # or it was no bf16
-
-
-def test_losses_and_pictures_and_statistics_are_fp32_whatever_the_net_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    g = torch.Generator().manual_seed(0)
-    maps = (3 + torch.randn(8, 6, 5, 5, generator=g)).bfloat16()  # what a tap shows under autocast
-    labels, pictures = torch.arange(8), torch.rand(8, 3, 16, 16, generator=g)
-
-    def both(make: Any) -> tuple[Any, Any]:
-        """What `make` gives outside of autocast and within it."""
-        outcomes, net = [], nn.Linear(1, 1)
-        for precision in ("fp32", "bf16"):
-            torch.manual_seed(0)
-            with numerics.autocast(precision, net):
-                outcomes.append(make())
-        return outcomes[0], outcomes[1]
-
-    def same(make: Any) -> bool:
-        plain, cast = both(make)
-        return bool(cast.dtype == torch.float32 and torch.equal(plain, cast))
-
-    answers = torch.randn(8, 10, generator=g).bfloat16()
-    assert same(lambda: kl(answers, labels)) and torch.equal(kl(answers, labels), kl(answers.float(), labels))
-
-    styles = Neighbourhood(1, 16, 0.6)
-    assert same(lambda: styles.styled(0, pictures, torch.Generator().manual_seed(0)))
-    assert same(lambda: _posed(pictures, 3, 0.2, 0.1))
-    painter = Generator(10, 16, 8, 8)
-    plain, cast = both(lambda: painter(torch.randn(8, 8), labels))
-    assert cast.dtype == torch.float32 and not torch.equal(plain, cast)
-    assert len(cast.unique()) > 0.9 * cast.numel()  # of bf16 there are few in 0..1
-
-    for cut in (CUTI(), CUTISourceOnly()):
-        _, cast = both(lambda cut=cut: cut._isolate(0, maps))
-        torch.manual_seed(0)
-        assert cast.dtype == torch.bfloat16 and torch.equal(cast, cut._isolate(0, maps.float()).bfloat16())
-
-    norm = nn.BatchNorm2d(6).eval()
-    generator, found = SourceGenerator(), []
-    generator.norms = [norm]
-    for seen in (maps, maps.float()):
-        with generator._statistics(found):
-            norm(seen)
-    assert found[0].dtype == torch.float32 and torch.equal(found[0], found[1])
-    far = DFMap()
-    far.norms, far.f_s = [norm], norm
-    assert torch.equal(far._seen(maps)[1], far._seen(maps.float())[1])
-
-
-# -- keys and names
-
-
-def test_keys_differ_by_precision_and_the_default_is_what_it_was(tmp_path: Path) -> None:
-    methods = ("sf-map", "constant", "untrained")
-    asked = {
-        p: expand(read(QUICK, Filters(methods, attacks=("probe", "from-scratch"), precision=p)), PRINTS)
-        for p in (None, *numerics.PRECISIONS)
-    }
-    keys = {precision: {c.key for c in made} for precision, made in asked.items()}
-    assert keys[None] == keys["fp32"]
-    assert len(set.union(*keys.values())) == 3 * len(keys["fp32"])
-    for precision, made in asked.items():
-        assert {c.spec["precision"] for c in made} == {precision or "fp32"}
-        assert {c.meta["backbone"] for c in made} == {numerics.called("convnet", precision or "fp32")}
-        assert {c.spec["backbone"] for c in made} == {"convnet"}
-    (tmp_path / "own.yaml").write_text(Path(QUICK).read_text() + "  precision: bf16\n")
-    own = expand(read(str(tmp_path / "own.yaml"), Filters(methods, attacks=("probe", "from-scratch"))), PRINTS)
-    assert {c.key for c in own} == keys["bf16"]
-
-
-def test_a_grid_may_hold_two_precisions_and_the_command_line_is_of_all_its_parts(tmp_path: Path) -> None:
-    prints = {("digits-mini", 0): {d: d for d in ("uci", "uci-m", "print", "street")}}
-    (tmp_path / "two.yaml").write_text(TWO)
-    made = expand(read(str(tmp_path / "two.yaml")), prints)
-    by_key = {c.key: c for c in made}
-    names = [c.meta["backbone"] for c in made]
-    assert names.count("convnet") == names.count("convnet@bf16") == len(made) / 2
-    for cell in made:  # a tree has one precision
-        for above in filter(None, cell.above):
-            assert by_key[above].spec["precision"] == cell.spec["precision"]
-    typed = expand(read(str(tmp_path / "two.yaml"), Filters(precision="tf32")), prints)
-    assert {c.spec["precision"] for c in typed} == {"tf32"} and len(typed) == len(made) / 2
-
-
-def test_a_given_f_s_and_a_precision_are_both_in_its_name() -> None:
-    given = "9a846be6" + "0" * 56
-    bf16, tf32 = (expand(read(QUICK, Filters(precision=p)), PRINTS, None, given) for p in ("bf16", "tf32"))
-    assert {c.meta["backbone"] for c in bf16} == {"convnet@9a846be6@bf16"}
-    assert len({c.key for c in (*bf16, *tf32)}) == 2 * len(bf16)  # f_s as well, though the file is the same
-
-
-@pytest.mark.parametrize(
-    ("asked", "meant"),
-    [
-        ("convnet", ["convnet", "convnet@bf16", "convnet@9a846be6", "convnet@9a846be6@bf16"]),
-        ("convnet@fp32", ["convnet", "convnet@9a846be6"]),
-        ("convnet@bf16", ["convnet@bf16", "convnet@9a846be6@bf16"]),
-        ("convnet@9a846be6", ["convnet@9a846be6", "convnet@9a846be6@bf16"]),
-        ("convnet@9a846be6@bf16", ["convnet@9a846be6@bf16"]),
-        ("conv", []),
-        ("vgg11", ["vgg11"]),
-        ("vgg11@tf32", []),
-    ],
-)
-def test_a_backbone_is_asked_for_with_or_without_its_marks(asked: str, meant: list[str]) -> None:
-    names = ["convnet", "convnet@bf16", "convnet@9a846be6", "convnet@9a846be6@bf16", "vgg11"]
-    assert [name for name in names if numerics.is_called(name, asked)] == meant
-
-
-def test_a_wrong_word_is_one_line_with_what_was_meant(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as typed:
-        read(QUICK, Filters(precision="bf61"))
-    assert str(typed.value) == UNKNOWN.format("bf61")
-    path = tmp_path / "two.yaml"
-    path.write_text(TWO.replace("precision: bf16", "precision: fp23"))
-    with pytest.raises(strict.SuiteError) as error:
-        read(str(path))
-    line = f"{path}:4: grids.1.precision: input should be 'fp32', 'tf32' or 'bf16', not 'fp23'; did you mean 'fp32'?"
-    assert str(error.value) == line
-
-
 # -- cells
 
 
@@ -449,41 +273,3 @@ def test_a_warning_is_in_every_cells_log_once_and_not_only_in_that_of_a_workers_
             for _ in range(3):
                 warnings.warn("of what cannot be had", stacklevel=1)
     assert [log.getvalue().count("UserWarning") for log in logs] == [1, 1]
-
-
-# -- as a user sees it
-
-
-def test_python_says_the_same_by_the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(api, "execute", lambda target, filters, options: told.extend((filters, options)))
-    api.run(QUICK, precision="bf16", deterministic=True)
-    assert (told[0].precision, told[1].deterministic) == ("bf16", True)
-
-
-@pytest.mark.slow
-def test_two_precisions_share_a_directory_and_no_row(mapbench: Mapbench, tmp_path: Path) -> None:
-    out = tmp_path / "here" / "runs" / "quick"
-    asked = ("run", QUICK, "-m", "constant", "-a", "from-scratch[n=20]", "--executor", "inline", "--no-mlflow")
-    for more in ((), ("--precision", "bf16", "--deterministic")):
-        done = mapbench(*asked, *more)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert "quick · convnet@bf16 ·" in done.stdout and "quick · convnet ·" in done.stdout
-    cells = tables.read(out, "cells").to_pandas().set_index("key")
-    assert sorted(cells.backbone) == ["convnet"] * 3 + ["convnet@bf16"] * 3 and set(cells.status) == {"ok"}
-    made = {r["cell"]["backbone"]: r["environment"]["deterministic"] for r in records.read_all(out)[0]}
-    assert made == {"convnet": False, "convnet@bf16": True}
-    pairs = tables.read(out, "pairs").to_pandas()
-    assert sorted(pairs.backbone) == ["convnet", "convnet@bf16"]
-    assert list(pairs.backbone) == [cells.backbone[parent] for parent in pairs.parent]
-    assert mapbench(*asked, "--precision", "bf16").stdout.startswith("nothing to do: 3 cells done")
-
-    shown = mapbench("leaderboard", str(out), "-b", "convnet@bf16", "--latex").stdout
-    assert "convnet@bf16" in shown and "convnet " not in shown
-    both = mapbench("leaderboard", str(out), "-b", "convnet", "--csv").stdout
-    assert both.count("convnet,") and both.count("convnet@bf16,")
-    assert '"ok": 3' in mapbench("status", str(out), "-b", "convnet@fp32", "--json").stdout
-
-    done = mapbench(*asked, "--precision", "pf16")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"mapbench: {UNKNOWN.format('pf16')}\n"

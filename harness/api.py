@@ -39,6 +39,7 @@ class Options:
     max_failures: int | None = None
     quiet: bool = False
     mlflow: bool = True
+    deterministic: bool = False  # PyTorch's deterministic algorithms throughout
     command: str | None = None  # as it was typed: printed on the board, so that a reader can type it too
 
 
@@ -85,14 +86,15 @@ def plan(grid: Grid, options: Options) -> tuple[Plan, Store]:
 
 def run(
     target: str, *, methods: Any = (), backbones: Any = (), pairs: Any = (), seeds: Any = (), attacks: Any = (),
-    extra_methods: Any = (), **options: Any,
+    extra_methods: Any = (), precision: str | None = None, **options: Any,
 ) -> int:  # fmt: skip
     """Run a suite or grid file, or take it up where it stopped; returns the exit code (0, or 3 with failed cells).
 
-    Filters are what -m, -b, -p, -s, -a take; the options are those of `Options`."""
+    Filters are what -m, -b, -p, -s, -a and --precision take; the options are those of `Options`."""
     filters = Filters(
-        tuple(methods), tuple(backbones), tuple(pairs), tuple(map(str, seeds)), tuple(attacks), tuple(extra_methods)
-    )
+        tuple(methods), tuple(backbones), tuple(pairs), tuple(map(str, seeds)), tuple(attacks), tuple(extra_methods),
+        precision,
+    )  # fmt: skip
     return execute(target, filters, Options(**options))
 
 
@@ -177,7 +179,7 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
     context = {
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
         "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
-        "timeout": options.timeout,
+        "timeout": options.timeout, "deterministic": options.deterministic,
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     without = unmirrored(store.out) if options.mlflow else None

@@ -18,7 +18,6 @@ from results.pairs import name as pair_name
 
 KEY_VERSION = 1  # the form of the spec itself
 PROTOCOL = 2  # bump when training, evaluation, splits or backbones change numbers (a golden test pins keys)
-PRECISION = "fp32"
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

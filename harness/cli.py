@@ -39,8 +39,11 @@ WEIGHTS = click.option(
 SOURCE_MODEL = click.option(
     "--source-model", metavar="FILE", help="Your own f_s, in place of a trained one: safetensors or a state_dict."
 )
+PRECISION = click.option(
+    "--precision", metavar="NAME", help="Of training: fp32, tf32 or bf16. Default: the grid's own, else fp32."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-WHAT = (*FILTERS, METHODS, OUT, DATA, WEIGHTS, SOURCE_MODEL)
+WHAT = (*FILTERS, PRECISION, METHODS, OUT, DATA, WEIGHTS, SOURCE_MODEL)
 HOW = (
     click.option("--executor", type=click.Choice(["ray", "inline"]), help="Default: ray where it is installed."),
     click.option("--address", metavar="ADDR", help="A running Ray cluster. Default: a local one, for this run only."),
@@ -62,6 +65,7 @@ HOW = (
     click.option("--max-failures", type=click.IntRange(1), metavar="N", help="Stop after N failed cells."),
     click.option("--quiet", is_flag=True, help="Only the closing lines."),
     click.option("--no-mlflow", is_flag=True, help="Do not mirror to MLflow."),
+    click.option("--deterministic", is_flag=True, help="PyTorch's deterministic algorithms throughout; slower."),
 )
 
 
@@ -112,7 +116,7 @@ def _asked(typed: dict[str, Any]) -> tuple[Any, Any]:
 
     what = {
         name: typed.pop(name)
-        for name in ("methods", "backbones", "pairs", "seeds", "attacks", "extra_methods")
+        for name in ("methods", "backbones", "pairs", "seeds", "attacks", "extra_methods", "precision")
         if name in typed
     }
     if "no_mlflow" in typed:

@@ -116,6 +116,12 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
 
 
+def deterministic() -> None:
+    """Have cuBLAS give the same every time. It reads this when it starts, so the process that computes calls it before
+    its first cell, which may be on another machine than the run's. What the user set stays."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def ray_variables(address: str) -> dict[str, str]:
     """Environment of the process that holds Ray: nothing phones home, nothing is written to $HOME, a token guards the
     ports (a local Ray listens on all interfaces), workers run at the user's own priority. What the user set stays."""
@@ -127,8 +133,6 @@ def ray_variables(address: str) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_COLOR_PREFIX": "0",
-        # glibc then asks for memory in pages of 2 MiB: 4 to 5 % of a training step on a CPU
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }
     if address == "local":
         wanted["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from harness import UsageError, source_model
+from harness import UsageError, numerics, source_model
 from harness.cards import Card, cards
-from harness.cells import KEY_VERSION, PRECISION, PROTOCOL, Cell, Child, Layer, Root
+from harness.cells import KEY_VERSION, PROTOCOL, Cell, Child, Layer, Root
 from harness.grid import Grid, Part, Variant
 from suites import backbones
 
@@ -149,14 +149,14 @@ class _Forest:
             spec = {
                 "key_version": KEY_VERSION, "protocol": PROTOCOL, "kind": "train", "suite": suite.suite,
                 "split_seed": part.split_seed, "domains": prints, "classes": suite.classes,
-                "image_size": suite.image_size, "backbone": backbone, "source": source, "precision": PRECISION,
+                "image_size": suite.image_size, "backbone": backbone, "source": source, "precision": part.precision,
                 "score": part.score, **how,
             }  # fmt: skip
             meta: dict[str, Any] = {
                 "kind": "train", "parent": None, "inputs": [], "suite": suite.suite, "suite_version": suite.version,
-                "backbone": source_model.called(backbone, given), "method": None, "variant": "",
-                "method_version": None, "fidelity": None, "control": False, "tuned": False, "start": None,
-                "params": {}, "scenario": None, "source": source, "targets": [],
+                "backbone": numerics.called(source_model.called(backbone, given), part.precision), "method": None,
+                "variant": "", "method_version": None, "fidelity": None, "control": False, "tuned": False,
+                "start": None, "params": {}, "scenario": None, "source": source, "targets": [],
                 "seed": 0,  # of a given f_s, which has none: a number, because tables know no other seed
                 "classes": suite.classes, "domains": list(suite.domains), "score": part.score,
             }  # fmt: skip
@@ -291,8 +291,8 @@ class _Forest:
                 "attack_params": card.keyed(attack.params), "target": target, "parent": None,
             }  # fmt: skip
             meta = {
-                **place.meta, "kind": "attack", "backbone": backbone, "source": target, "attack": attack.name,
-                "n": attack.params["n"], "target": target,
+                **place.meta, "kind": "attack", "backbone": numerics.called(backbone, part.precision), "source": target,
+                "attack": attack.name, "n": attack.params["n"], "target": target,
             }  # fmt: skip
             return Layer(spec, meta)
 

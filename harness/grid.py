@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness import UsageError
+from harness import UsageError, numerics
 from harness.cards import NOUNS, Card, cards, find
 from suites import SuiteError, backbones, schema, splits, strict
 from suites import pairs as pairing
@@ -38,6 +38,7 @@ class GridPart(strict.Strict):
     score: Literal["test", "val"] = "test"  # val: choosing settings; test stays unread
     timeout: Annotated[float, Field(gt=0)] | None = None  # seconds a cell may take
     watermarks: list[Annotated[int, Field(ge=1, le=255)]] | None = None  # every domain also with a patch of each value
+    precision: schema.Precision | None = None  # that training computes in (harness/numerics.py)
 
 
 class GridFile(strict.Strict):
@@ -49,7 +50,7 @@ class GridFile(strict.Strict):
 
 @dataclass(frozen=True)
 class Filters:
-    """-m/-b/-p/-s/-a as typed; empty means the grid's own. What is named here need not be in the grid."""
+    """-m/-b/-p/-s/-a and --precision as typed; empty means the grid's own. What is named need not be in the grid."""
 
     methods: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Filters:
     seeds: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     extra_methods: tuple[str, ...] = ()
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Part:
     timeout: float | None
     attacks: tuple[Variant, ...]
     synthesis: dict[str, tuple[Card, dict[str, Any]]]  # every synthesiser, with the suite's params
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
         lambda text: pairing.read(text, suite.domains, suite.suite), [asked] if isinstance(asked, str) else asked
     )
     seeds = collect(seeds_of, filters.seeds) if filters.seeds else (tuple(part.seeds or suite.grid.seeds),)
+    (precision,) = collect(numerics.read, [filters.precision or part.precision or suite.grid.precision]) or ("",)
     if filters.methods and filters.backbones:
         for v in variants:
             errors += [reason for net in nets if (reason := v.unfit(net, suite))]
@@ -215,7 +219,7 @@ def _part(part: GridPart, suite: schema.Suite, filters: Filters, where: str) -> 
         suite, tuple(unique.values()), tuple(dict.fromkeys(nets)), tuple(pairs),
         tuple(dict.fromkeys(s for group in seeds for s in group)),
         suite.split_seed if part.split_seed is None else part.split_seed, part.score, part.timeout,
-        tuple({a.name: a for a in attacks}.values()), synthesis,
+        tuple({a.name: a for a in attacks}.values()), synthesis, precision,
     )  # fmt: skip
 
 

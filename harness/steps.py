@@ -9,6 +9,7 @@ and replay what it launched.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,13 +25,21 @@ class Step:
     the method's terms, which `names` calls by name once there was a step. MethodError when the method breaks its
     contract."""
 
-    def __init__(self, method: Method, optimizers: list[Optimizer]) -> None:
-        self.method, self.optimizers, self.names = method, optimizers, [""][:0]
+    def __init__(
+        self,
+        method: Method,
+        optimizers: list[Optimizer],
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        """`around` is entered for the method's own step: for the precision that it is computed in."""
+        self.method, self.optimizers, self.around = method, optimizers, around
+        self.names: list[str] = []
 
     def __call__(self, batch: Batch) -> Tensor:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss, terms = outcome(self.method, self.method.step(batch))
+        with self.around():
+            loss, terms = outcome(self.method, self.method.step(batch))
         names = ["loss", *terms]
         if self.names and names != self.names:
             raise MethodError(

@@ -59,6 +59,7 @@ def train(
     parts: dict[str, Part],
     access: Served = DataAccess,
     inputs: Mapping[str, Any] | None = None,
+    precision: str = "fp32",
     **changes: Any,
 ) -> Fitted:
     """The real loop on the toy's parts; `changes` are of the recipe. Seeded here, so that two calls do the same."""
@@ -66,7 +67,7 @@ def train(
     torch.manual_seed(0)
     given = parts if method.needs.target != "none" else {"source": parts["source"]}
     served = access(method, given, recipe, CLASSES, SIZE, 0, inputs, len(parts["source"][0]))
-    *_, fitted = fit(method, model, served, recipe)
+    *_, fitted = fit(method, model, served, recipe, precision=precision)
     assert isinstance(fitted, Fitted)
     return fitted
 

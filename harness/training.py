@@ -11,11 +11,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness import numerics
 from harness.access import DataAccess
 from harness.graphs import Graphed, Recorder
 from harness.steps import Rates, Step
@@ -61,14 +63,11 @@ def schedule(name: str, steps: int) -> Callable[[int], float]:
 
 
 def fit(
-    method: Method,
-    model: nn.Module,
-    access: DataAccess,
-    recipe: Recipe,
-    until: float = math.inf,
-    recorder: Recorder | None = None,
-) -> Iterator[dict[str, Any] | Fitted]:
-    """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted.
+    method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf,
+    precision: str = "fp32", recorder: Recorder | None = None,
+) -> Iterator[dict[str, Any] | Fitted]:  # fmt: skip
+    """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted. Its steps
+    are computed in `precision`; setup() and finish() are not (harness/numerics.py).
 
     Raises Diverged on a loss that is not finite, MethodError when the method breaks its contract, TimedOut between two
     steps when time.monotonic() is past `until`. `recorder` captures what steps launch on a GPU, where they can be, to
@@ -83,12 +82,13 @@ def fit(
     method.setup(model, access)
     optimizers = method.optimizers()
     rates = Rates(optimizers, schedule(recipe.schedule, access.steps_per_epoch * recipe.epochs))
-    launched = Step(method, optimizers)
+    launched = Step(method, optimizers, partial(numerics.autocast, precision, model))
     step = Graphed(launched, recorder) if recorder and optimizers else launched
     curves: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs if optimizers else 0):
         try:
-            means = _epoch(access, step, rates, until)
+            with numerics.stated(precision):
+                means = _epoch(access, step, rates, until)
         except TimedOut as late:
             raise TimedOut(f"in epoch {epoch + 1} of {recipe.epochs}", curves) from late
         for name, value in means.items():

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness import UsageError, api, environment
+from harness import UsageError, api, environment, numerics
 from harness.cells import Cell, label
 from harness.grid import Filters
 from harness.panel import duration
@@ -217,8 +217,9 @@ def opened(directory: str) -> Store:
 
 
 def chosen(cell: dict[str, Any], filters: Filters) -> bool:
-    """Whether a cell passes the filters. -m matches a method or a variant, -a an attack with or without its params; a
-    train cell passes for its source, a cell with a union for each pair of its source with a part of it."""
+    """Whether a cell passes the filters. -m matches a method or a variant, -a an attack with or without its params, -b
+    a backbone in any precision or in the one that it names; a train cell passes for its source, a cell with a union for
+    each pair of its source with a part of it."""
     from harness.grid import seeds_of
 
     kind = cell["kind"]
@@ -229,7 +230,7 @@ def chosen(cell: dict[str, Any], filters: Filters) -> bool:
         (not named or not filters.methods or {named, cell["variant"]} & set(filters.methods))
         and (not attack or not filters.attacks or attack & set(filters.attacks))
         and (not filters.pairs or any(_of_pair(cell, pair) for pair in filters.pairs))
-        and (not filters.backbones or cell["backbone"] in filters.backbones)
+        and (not filters.backbones or any(numerics.is_called(cell["backbone"], asked) for asked in filters.backbones))
         and (not seeds or cell["seed"] in seeds)
     )
 

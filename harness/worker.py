@@ -14,6 +14,7 @@ import os
 import time
 import traceback
 import uuid
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -25,7 +26,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, attacking, environment, quality, source_model
+from harness import UsageError, attacking, environment, numerics, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
@@ -48,10 +49,10 @@ _drawn = Shared()
 def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> Iterator[dict[str, Any]]:
     """Train and score one cell; yields progress at most once a second, then its committed record.
 
-    `context` has `out`, `data` and `weights` (directories), `source_model` (a file, or "") and `timeout` (seconds that
-    a cell may take, or None); `payload` has `label`, `spec`, `cell`, `suite`, `method` (a card), `synthesisers` (the
-    cards of its inputs) and `timeout`, its own. A failure of the cell is a record too; only a failure to write the
-    record is raised."""
+    `context` has `out`, `data` and `weights` (directories), `source_model` (a file, or ""), `timeout` (seconds that a
+    cell may take, or None) and, perhaps, `deterministic`; `payload` has `label`, `spec`, `cell`, `suite`, `method` (a
+    card), `synthesisers` (the cards of its inputs) and `timeout`, its own. A failure of the cell is a record too; only
+    a failure to write the record is raised."""
     out, key = place(context["out"]), key_of(payload["spec"])
     log_name = f"logs/{key}.{attempt}.log"
     record: dict[str, Any] = {
@@ -62,11 +63,15 @@ def run_cell(context: dict[str, Any], payload: dict[str, Any], attempt: int) -> 
         "checkpoint": None, "checkpoint_sha256": None, "predictions": None, "quality": {}, "picture": None,
         "log": log_name,
     }  # fmt: skip
-    record["environment"]["method_sha256"] = payload["method"]["sha256"]
+    deterministic = bool(context.get("deterministic"))
+    record["environment"] |= {"method_sha256": payload["method"]["sha256"], "deterministic": deterministic}
+    if deterministic:
+        environment.deterministic()
     with _log(out / log_name) as log:
         log.write(f"{payload['label']}\nkey {key}, attempt {attempt}\nspec {payload['spec']}\n")
         try:
-            yield from _attempt(context, payload, record, log)
+            with numerics.stated(numerics.FP32, deterministic):
+                yield from _attempt(context, payload, record, log)
         except Exception as error:
             log.write(traceback.format_exc())
             if is_sticky(str(error)) or is_disk_full(error):
@@ -97,6 +102,13 @@ def _log(path: Path) -> Iterator[IO[str]]:
             records.atomic_write(path, log.read().encode())
 
 
+@contextmanager
+def _said(log: IO[str]) -> Iterator[None]:
+    """What is printed goes to the cell's log, and so does every warning once, though another cell had it before."""
+    with warnings.catch_warnings(), redirect_stdout(log), redirect_stderr(log):
+        yield
+
+
 def _attempt(
     context: dict[str, Any], payload: dict[str, Any], record: dict[str, Any], log: IO[str]
 ) -> Iterator[dict[str, Any]]:
@@ -123,16 +135,17 @@ def _attempt(
     flags = [*fitted.flags, *weights.flags(spec["backbone"], spec.get("init", "random"))]
     record["flags"] = list(dict.fromkeys(flags))
     stem = f"{record['key']}.{record['attempt']}.{record['uuid']}"
-    if spec["kind"] == "synth":
-        record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
-        if picture:
-            record["picture"] = _write(out, f"pictures/{stem}.png", picture)
-    else:
-        record["accuracy"], table = score(fitted.model, data, suite, spec, device)
-        if spec["kind"] == "train" and spec["score"] == "test" and not suite.eligible:
-            # nobody has frozen which pairs count: that is chosen on val, never on what is reported
-            record["accuracy"] += score(fitted.model, data, suite, spec, device, "val")[0]
-        record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
+    with _said(log):
+        if spec["kind"] == "synth":
+            record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
+            if picture:
+                record["picture"] = _write(out, f"pictures/{stem}.png", picture)
+        else:
+            record["accuracy"], table = score(fitted.model, data, suite, spec, device)
+            if spec["kind"] == "train" and spec["score"] == "test" and not suite.eligible:
+                # nobody has frozen which pairs count: that is chosen on val, never on what is reported
+                record["accuracy"] += score(fitted.model, data, suite, spec, device, "val")[0]
+            record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
     blob = checkpoint(fitted.model)
     if spec["kind"] != "attack":  # nothing hangs on it, and its parent and a second give it again
         record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
@@ -163,11 +176,12 @@ def _learn(
     # what decides which images are drawn: by whom, how many, near which, and by which stream
     drawn = _drawn.of((*record["input_checkpoints"], seed, count, method.needs, spec["domains"][home], str(device)))
     access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union, drawn)
-    with redirect_stdout(log), redirect_stderr(log):
+    precision, lacks = numerics.able(spec["precision"], device)
+    # a cell that died is tried again step by step, should it be the capture that killed it
+    recorder = Cuda() if device.type == "cuda" and record["attempt"] == 1 else None
+    with _said(log):
         fitted, last = None, 0.0
-        # a cell that died is tried again step by step, should it be the capture that killed it
-        recorder = Cuda() if device.type == "cuda" and record["attempt"] == 1 else None
-        for event in fit(method, model, access, recipe, until, recorder):
+        for event in fit(method, model, access, recipe, until, precision, recorder):
             if isinstance(event, Fitted):
                 fitted = event
                 continue
@@ -176,7 +190,7 @@ def _learn(
                 last = time.time()
                 yield {"type": "progress", **event}
     assert fitted is not None
-    return replace(fitted, flags=[*flags, *fitted.flags])
+    return replace(fitted, flags=[*flags, *lacks, *fitted.flags])
 
 
 def _starts_from(spec: dict[str, Any]) -> str | None:

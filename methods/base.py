@@ -171,7 +171,8 @@ class Method:
     def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one step (scalar, with graph) and terms to log (detached scalars; no .item(): it stalls a GPU).
 
-        A term called `target_ce` (nats) lets the harness flag a run whose target never left chance level."""
+        A term called `target_ce` (nats) lets the harness flag a run whose target never left chance level. Under bf16
+        what `model` answers is float32 still; what its taps show is not: take .float() of it into a loss."""
         raise MethodError(f"{self.name} has no step()")
 
     def finish(self) -> nn.Module:

@@ -93,12 +93,13 @@ class CUTI(Alternating):
         Drawn W1 and W2 are U(-1/sqrt C, 1/sqrt C) at every call, because the released layers are: they are never
         registered and never trained. Statistics are not detached, as there."""
         half, channels = len(out) // 2, out.shape[1]
-        x_s, x_t = out[:half], out[half:]
+        x_s, x_t = out.float().split(half)  # statistics are fp32, whatever the net is trained in
         mean = x_s.mean((2, 3))
         std = (x_s.var((2, 3), unbiased=True) + 1e-5).sqrt()
         if self.params.layers == "learned":
             w1, w2 = self.layers[index].parameters()
         else:
             w1, w2 = ((torch.rand(2, channels, channels, device=out.device) * 2 - 1) / channels**0.5).unbind()
-        shift, gain = torch.sigmoid(mean @ w1.T), torch.sigmoid(std @ w2.T)
-        return torch.cat([x_s, x_t * gain[:, :, None, None] + shift[:, :, None, None]])
+        with torch.autocast(out.device.type, enabled=False):
+            shift, gain = torch.sigmoid(mean @ w1.T), torch.sigmoid(std @ w2.T)
+        return torch.cat([x_s, x_t * gain[:, :, None, None] + shift[:, :, None, None]]).to(out.dtype)

@@ -24,8 +24,8 @@ class CUTISourceOnly(Alternating):
         """The target-free operator: target maps x_t become g (x_t - mu_t) / sigma_t + m, with g ~ N(1, 1) and
         m ~ N(0, 1) for each image and channel; nothing of the source is in it. `out` is (2B, C, H, W), source first."""
         half = len(out) // 2
-        x_s, x_t = out[:half], out[half:]
+        x_s, x_t = out.float().split(half)  # statistics are fp32, whatever the net is trained in
         mean = x_t.mean((2, 3), keepdim=True)
         std = (x_t.var((2, 3), keepdim=True, unbiased=True) + 1e-5).sqrt()
         gain, shift = torch.randn(2, half, out.shape[1], 1, 1, device=out.device).unbind()
-        return torch.cat([x_s, (1 + gain) * (x_t - mean) / std + shift])
+        return torch.cat([x_s, (1 + gain) * (x_t - mean) / std + shift]).to(out.dtype)

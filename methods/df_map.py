@@ -105,7 +105,8 @@ class DFMap(Distilled):
         seen: list[Tensor] = []
 
         def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen.extend((args[0].mean((2, 3)), args[0].std((2, 3))))
+            maps = args[0].float()  # statistics are fp32, as those of the setup are
+            seen.extend((maps.mean((2, 3)), maps.std((2, 3))))
 
         handles = [m.register_forward_pre_hook(look) for m in self.norms]
         try:

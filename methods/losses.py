@@ -16,11 +16,11 @@ Cap = Literal["batch", "sample"]
 
 
 def kl(logits: Tensor, labels: Tensor, reduction: Reduction = "batchmean") -> Tensor:
-    """KL(onehot || softmax) per sample, (B,), in nats; `mean` divides by the number of classes K.
+    """KL(onehot || softmax) per sample, (B,), in nats and fp32; `mean` divides by the number of classes K.
 
     KL against a one-hot label is the cross entropy. The released NTL and CUTI code averages over batch x classes
     (torch's old KLDivLoss default), hence the K: baselines.md, notation of B."""
-    ce = F.cross_entropy(logits, labels, reduction="none")
+    ce = F.cross_entropy(logits.float(), labels, reduction="none")
     return ce / logits.shape[1] if reduction == "mean" else ce
 
 

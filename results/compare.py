@@ -209,17 +209,19 @@ def _asked(figure: Figure, source: str, targets: Iterable[str]) -> bool:
 
 
 def _training(specs: dict[str, dict[str, Any]], parents: pd.Series) -> dict[str, Any]:
-    """What decides an accuracy, of the source models: None where it differs among them or is not recorded."""
+    """What decides an accuracy, and the precision, of the source models: None where it differs among them or is not
+    recorded."""
     found = [specs.get(key, {}) for key in parents.unique()]
     sizes = {spec.get("image_size") for spec in found}
     inits = {str(spec["init"]).partition(":")[0] if spec.get("init") else None for spec in found}  # imagenet:sha256
-    return {name: s.pop() if len(s) == 1 else None for name, s in (("image_size", sizes), ("init", inits))}
+    kinds = {"image_size": sizes, "init": inits, "precision": {spec.get("precision") for spec in found}}
+    return {name: s.pop() if len(s) == 1 else None for name, s in kinds.items()}
 
 
 def _obstacles(figure: Figure, ours: dict[str, Any], variant: str) -> list[str]:
     """Why no verdict may be given, though there is a number on both sides."""
     why = [COMPOSITE] if figure.metric == "composite" else []
-    if not figure.is_of(ours["backbone"]):
+    if not figure.is_of(ours["backbone"].removesuffix(f"@{ours['precision']}")):  # tables have convnet@bf16
         why.append(f"their network is {figure.backbone}")
     if figure.image_size and ours["image_size"] and ours["image_size"] != figure.image_size:
         why.append(f"theirs is at {figure.image_size} px, ours at {ours['image_size']}")
@@ -240,6 +242,8 @@ def _unlike(figure: Figure, ours: dict[str, Any] | None = None, start: str | Non
         notes.append(f"not known of theirs: {', '.join(theirs)}")
     if ours and (missing := [unknown[name] for name in SIGNIFICANT if not ours[name]]):
         notes.append(f"not recorded of ours, or not one: {', '.join(missing)}")
+    if ours and ours["precision"] not in (None, "fp32"):
+        notes.append(f"ours was trained in {ours['precision']}")
     if figure.start and start in ("source", "init") and start != figure.start:
         words = {"source": "a trained source model", "init": "the initial weights"}
         notes.append(f"their protection begins with {words[figure.start]}, ours with {words[start]}")

@@ -156,10 +156,10 @@ def _attacks(
 
 def _place(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a net trained from scratch shares with the attacks that are read beside it. The spec's backbone: tables give
-    that of a given f_s a name of its own."""
+    that of a given f_s a name of its own, and so they do in another precision."""
     spec, cell = record["spec"], record["cell"]
     names = ("suite", "score", "seed", "n", "target")
-    return (spec.get("split_seed", 0), spec["backbone"], *(cell[name] for name in names))
+    return (spec.get("split_seed", 0), spec["backbone"], spec.get("precision"), *(cell[name] for name in names))
 
 
 def _balanced(record: Mapping[str, Any], domain: str) -> float | None:

@@ -18,6 +18,7 @@ from suites.errors import SuiteError
 from suites.strict import Loc, MisplacedError
 
 Scalar = bool | int | float | str | None
+Precision = Literal["fp32", "tf32", "bf16"]  # what each is: harness/numerics.py
 FOLDER = Path(__file__).parent
 FOLDER_PREFIX = "folder:"
 
@@ -56,6 +57,7 @@ class Grid(strict.Strict):
     pairs: str | list[str] = Field(description="pairs or words for families of them, as suites/pairs.py reads them")
     seeds: list[int] = Field(min_length=1)
     attacks: list[str] = Field([], description="NAME or NAME[param=value,...], on every model that is protected")
+    precision: Precision = Field("fp32", description="that training computes in; all that is scored is in fp32")
 
 
 class Suite(strict.Strict):

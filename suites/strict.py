@@ -136,6 +136,8 @@ def _explain(error: dict[str, Any], schema: dict[str, Any], lines: dict[Loc, int
     said = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     shown = f", not {given!r}" if given is None or isinstance(given, bool | int | float | str) else ""
+    if error["type"] == "literal_error" and isinstance(given, str):
+        shown += mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
     return lines[loc], f"{'.'.join(map(str, loc)) or 'the file'}: {said[:1].lower()}{said[1:]}{shown}"
 
 

@@ -104,7 +104,8 @@ class Neighbourhood(nn.Module):
         assert isinstance(net, Styles)
         kernels = net.draw(generator)
         shares = torch.randn(len(kernels), generator=generator).softmax(0).to(images.device)
-        return torch.lerp(images, net(images, kernels, shares), self.mix[level].sigmoid())
+        with torch.autocast(images.device.type, enabled=False):  # pictures are fp32, whatever f_s is looked at in
+            return torch.lerp(images, net(images, kernels, shares), self.mix[level].sigmoid())
 
     @torch.no_grad()
     def neighbours(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -137,9 +138,9 @@ class _Neighbours(Synthesiser):
         return self.made
 
     def seen(self, images: Tensor, place: str) -> tuple[Tensor, Tensor]:
-        """f_s's logits (n,K) for pictures in 0..1, and what it shows at `place`, flattened (n,D)."""
+        """f_s's logits (n,K) for pictures in 0..1, and what it shows at `place`, flattened (n,D); both fp32."""
         held: dict[str, Tensor] = {}
-        with tapped(self.model, [place], lambda i, out: held.update(h=out.flatten(1))):
+        with tapped(self.model, [place], lambda i, out: held.update(h=out.flatten(1).float())):
             logits = self.model(from_pixels(images))
         return logits, held["h"]
 
@@ -203,7 +204,7 @@ class DiversityGenerator(_Neighbours):
             functional_call(self.q[h], {k.split(".")[1]: v for k, v in weights.items() if k.startswith(h)}, (z,))
             for h in heads
         )
-        return mean, F.relu(logvar)
+        return mean.float(), F.relu(logvar.float())
 
 
 class SourceNeighbours(_Neighbours):

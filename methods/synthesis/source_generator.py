@@ -63,8 +63,10 @@ class Generator(nn.Module):
             h = _doubled(h, conv.get_parameter("weight"))[..., :side, :side]
             h = F.leaky_relu(norm(h) * (1 + gain) + shift, 0.2)
         mix, offset = self.colours(style).split([9, 3], 1)
-        mix = mix.view(-1, 3, 3) + torch.eye(3, device=z.device)
-        return torch.sigmoid(torch.einsum("nij,njhw->nihw", mix, self.paint(h)) + offset[:, :, None, None])
+        mix, painted = mix.view(-1, 3, 3) + torch.eye(3, device=z.device), self.paint(h)
+        with torch.autocast(z.device.type, enabled=False):  # a picture is fp32: a grey level is a step of bf16
+            mixed = torch.einsum("nij,njhw->nihw", mix, painted.float())
+            return torch.sigmoid(mixed + offset.float()[:, :, None, None])
 
 
 def _doubled(h: Tensor, weight: Tensor) -> Tensor:
@@ -173,7 +175,7 @@ class SourceGenerator(Synthesiser):
         features: dict[int, Tensor] = {}
         statistics: list[Tensor] = []
         seen = [self.model.feature_tap, self.model.embedding]
-        with self._statistics(statistics), tapped(self.model, seen, lambda i, out: features.update({i: out})):
+        with self._statistics(statistics), tapped(self.model, seen, lambda i, out: features.update({i: out.float()})):
             logits = self.model(from_pixels(x))
         terms = {
             "class": F.cross_entropy(self._disturbed(x), y),
@@ -218,7 +220,8 @@ class SourceGenerator(Synthesiser):
         def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             assert isinstance(module, nn.BatchNorm2d)
             assert module.running_mean is not None and module.running_var is not None
-            mean, std = args[0].mean((0, 2, 3)), (args[0].var((0, 2, 3)) + module.eps).sqrt()
+            maps = args[0].float()  # statistics are fp32, as those that it remembers are
+            mean, std = maps.mean((0, 2, 3)), (maps.var((0, 2, 3)) + module.eps).sqrt()
             wanted = (module.running_var + module.eps).sqrt()
             found.append((((mean - module.running_mean) ** 2 + (std - wanted) ** 2) / wanted**2).mean())
 
@@ -246,7 +249,8 @@ def _posed(x: Tensor, move: float, turn: float, zoom: float) -> Tensor:
     scale = (zoom * scale).exp()
     cos, sin = scale * (turn * angle).cos(), scale * (turn * angle).sin()
     pose = torch.stack([torch.stack([cos, -sin, shift * dx], 1), torch.stack([sin, cos, shift * dy], 1)], 1)
-    where = F.affine_grid(pose, list(x.shape), align_corners=False)
+    with torch.autocast(x.device.type, enabled=False):  # places to 1/256 of a picture are pixels apart
+        where = F.affine_grid(pose, list(x.shape), align_corners=False)
     return F.grid_sample(x, where, padding_mode="border", align_corners=False)
 
 

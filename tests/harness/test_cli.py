@@ -31,6 +31,8 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("run", QUICK, "--out", "/proc/nothing"), "/proc/nothing"),
         (("run", QUICK, "--executor", "dask"), "dask"),
         (("run", QUICK, "--methods", "nowhere.py"), "--methods nowhere.py: no such file or folder"),
+        (("plan", QUICK, "--precision", "fp23"), "unknown precision 'fp23': did you mean fp32? There are fp32"),
+        (("run", QUICK, "--precision", "half"), "command line: unknown precision 'half': there are fp32, tf32, bf16"),
         (("run", QUICK, "--shard", "5/4"), "--shard 5/4: give i/n, the i-th of n drivers, from 1/n to n/n"),
         (("run", QUICK, "--slots-per-gpu", "0"), "'0' is neither a number from 1 nor auto"),
         (("run", QUICK, "--timeout", "-1"), "-1.0 is not in the range x>0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -309,11 +310,12 @@ def test_a_control_that_stands_beside_tuned_settings_needs_them() -> None:
         ),
         ({"pairs": ("uci",)}, "cannot read pair 'uci': write source:target"),
         ({"pairs": ("uci:uci",)}, "pair 'uci:uci' names a domain twice"),
+        ({"precision": "bfloat16"}, "command line: unknown precision 'bfloat16': did you mean bf16?"),
         ({"seeds": ("two",)}, "cannot read seeds 'two'"),
         ({"seeds": ("3-1",)}, "cannot read seeds '3-1'"),
     ],
 )
-def test_a_mistake_is_one_line(filters: dict[str, tuple[str, ...]], message: str) -> None:
+def test_a_mistake_is_one_line(filters: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, SuiteError)) as caught:
         read("digits-mini", Filters(**filters))
     assert message in str(caught.value)

@@ -42,6 +42,23 @@ def test_parts_of_one_suite_may_differ_in_their_watermarks(tmp_path: Path) -> No
     assert sizes == [12, 12, 4, 4, 8, 8]
 
 
+def test_a_part_in_another_precision_is_other_cells_none_of_them_stale(tmp_path: Path) -> None:
+    """A precision stands in a part as watermarks do."""
+    done, store = planned(tmp_path, ""), Store(tmp_path / "run")
+    for number, cell in enumerate(done.cells):
+        store.commit({
+            "schema": 1, "key": cell.key, "attempt": 1, "uuid": f"{number:08x}", "status": "ok", "spec": cell.spec,
+            "cell": cell.meta, "finished": 1.0, "accuracy": [],
+        })  # fmt: skip
+    text = PART.replace("WATERMARKS", "precision: tf32,")
+    (tmp_path / "mine.yaml").write_text("grid: mine\ngrids:\n" + PART.replace("WATERMARKS", "") + text)
+    both = make(read(str(tmp_path / "mine.yaml")), store, tmp_path, tmp_path)
+    assert [both.status(cell) for cell in both.cells] == ["done", "done", "new", "new"] and not both.stale
+    assert [cell.label for cell in both.cells] == [
+        "f_s convnet uci s0", "ntl convnet uci:print s0", "f_s convnet@tf32 uci s0", "ntl convnet@tf32 uci:print s0",
+    ]  # fmt: skip
+
+
 def test_a_cell_scored_on_more_domains_is_new_and_one_with_other_pixels_stale(
     tmp_path: Path, prints: dict[str, str]
 ) -> None:

@@ -55,6 +55,18 @@ def test_an_f_s_of_the_users_own_is_read_beside_a_net_of_its_backbone(make: Simp
     assert rows[scratch["key"]]["twin"] is None  # no pair
 
 
+def test_what_was_trained_in_one_precision_is_not_read_beside_another(make: SimpleNamespace) -> None:
+    records, read = [], {}
+    for precision, right in (("fp32", 50), ("bf16", 40)):
+        spec = {"precision": precision}
+        model = make.protect(make.train(spec=spec), ["b"])
+        found = make.attack(model, "b", {"a": 60, "b": 55})
+        records += [model, found, make.attack(None, "b", {"b": right}, "from-scratch", spec=spec)]
+        read[found["key"]] = right / 100
+    rows = {row["key"]: row["target_scratch"] for row in table(records)}
+    assert {key: rows[key] for key in read} == read
+
+
 def test_a_pair_is_marked_as_the_board_marks_it(make: SimpleNamespace) -> None:
     f_s = make.train()
     found = [make.attack(f_s, target, {"a": 60, target: 55}) for target in ("b", "c", "a@wm80")]

@@ -76,6 +76,15 @@ def test_the_verdict_is_our_t_interval_against_what_theirs_can_stand_for(
     assert row.difference == pytest.approx(0.856 - value)
 
 
+def test_a_network_in_another_precision_is_that_network_in_a_row_of_its_own_and_the_note_says_so(
+    beside: Compare,
+) -> None:
+    bf16 = cifar(3, backbone="vgg13@bf16", precision="bf16")
+    rows = beside([*cifar(3, precision="fp32"), *bf16], figure())
+    assert [(row.backbone, row.verdict) for row in rows] == [("vgg13", "within"), ("vgg13@bf16", "within")]
+    assert ["ours was trained in bf16" in row.notes for row in rows] == [False, True]
+
+
 def test_one_train_cell_has_no_interval_and_the_verdict_says_so(beside: Compare) -> None:
     same, less, more = beside(cifar(1), *(figure("source_after", value) for value in (0.8541, 0.852, 0.856)))
     assert [row.verdict for row in (same, less, more)] == ["within (n=1)", "higher (n=1)", "lower (n=1)"]

@@ -173,8 +173,9 @@ def _learn(
     count = cache.manifest(suite, data, spec["split_seed"], home)["parts"]["train"]["count"]
     if attack:
         recipe = attacking.budget(recipe, given["n"], count)
-    # what decides which images are drawn: by whom, how many, near which, and by which stream
-    drawn = _drawn.of((*record["input_checkpoints"], seed, count, method.needs, spec["domains"][home], str(device)))
+    # what decides which images are drawn: by whom, how many, near which, by which stream, and how exactly
+    drawing = (*record["input_checkpoints"], seed, count, method.needs, spec["domains"][home], str(device))
+    drawn = _drawn.of((*drawing, spec["precision"]))
     access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union, drawn)
     precision, lacks = numerics.able(spec["precision"], device)
     # a cell that died is tried again step by step, should it be the capture that killed it

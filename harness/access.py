@@ -9,6 +9,7 @@ the attacker's part only to an attack (harness/attacking.py).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,12 @@ class DataAccess:
         self._device = {d: labels.device for d, (_, labels) in parts.items()}
         self._labels = {d: labels for d, (_, labels) in parts.items() if self._supply[d] == "labelled"}
         self._drawn, self._epochs = Drawn() if drawn is None else drawn, 0
+
+    def twin(self) -> DataAccess:
+        """The same, with a generator of its own in the state that this one's is in."""
+        other = copy.copy(self)
+        other.generator = self.generator.clone_state()
+        return other
 
     def source(self) -> tuple[Tensor, Tensor | None]:
         return self._whole("source")

@@ -40,6 +40,8 @@ class Options:
     quiet: bool = False
     mlflow: bool = True
     deterministic: bool = False  # PyTorch's deterministic algorithms throughout
+    evaluate_every: int | None = None  # epochs; accuracy on val in the curves
+    graphs: bool = True  # on a GPU, replay captured steps
     command: str | None = None  # as it was typed: printed on the board, so that a reader can type it too
 
 
@@ -180,6 +182,7 @@ def complete(made: Plan, store: Store, tasks: list[Task], options: Options) -> i
         "out": str(store.out), "data": str(data_dir(options.data)), "weights": str(weights_dir(options.weights)),
         "source_model": str(source_file(options.source_model) or ""), "entry": "harness.worker:run_cell",
         "timeout": options.timeout, "deterministic": options.deterministic,
+        "evaluate_every": options.evaluate_every, "graphs": options.graphs,
     }  # fmt: skip
     policy = Policy(timeout=options.timeout, fail_fast=options.fail_fast, max_failures=options.max_failures)
     without = unmirrored(store.out) if options.mlflow else None

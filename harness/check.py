@@ -25,10 +25,10 @@ from torch import nn
 
 from harness import UsageError, environment, toy
 from harness.cards import Card, cards, load
+from harness.checkpoints import checkpoint
 from harness.grid import Variant, unfit, variant
 from harness.training import Diverged, Fitted, logits
 from harness.watch import Seen, State, Watching, changed, watch
-from harness.worker import checkpoint
 from methods import MethodError, UndeclaredError
 from methods.base import Method
 from suites.schema import load_suite

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.evaluation import PREFIX
 from harness.training import logits
 from results import metrics
 from suites import SuiteError, cache, schema
@@ -81,6 +82,18 @@ def score(
         "predicted": np.concatenate([c["predicted"] for c in columns]).astype(np.int16),
     }
     return rows, table
+
+
+def on_val(
+    model: nn.Module, data: Path, suite: schema.Suite, spec: dict[str, Any], device: torch.device
+) -> dict[str, float]:
+    """Top-1 accuracy on the val part of every domain, for curves."""
+    found = {}
+    for domain in suite.domains:
+        images, labels = part_of(data, suite, spec, domain, "val", device)
+        right = (logits(model, images).argmax(1) == labels.cpu()).float().mean()
+        found[f"{PREFIX}{domain}"] = float(right)
+    return found
 
 
 def parquet(table: dict[str, Any]) -> bytes:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from harness import numerics
 from harness.access import DataAccess
+from harness.evaluation import Evaluation, add
 from harness.graphs import Graphed, Recorder
 from harness.steps import Rates, Step
 from methods import MethodError
@@ -32,6 +33,9 @@ from suites.schema import Recipe
 EVAL_BATCH = 512
 
 
+Curves = dict[str, list[float | None]]  # by name: one number an epoch, None where nothing was measured
+
+
 class Diverged(ArithmeticError):
     """The loss is no longer a finite number."""
 
@@ -39,7 +43,7 @@ class Diverged(ArithmeticError):
 class TimedOut(TimeoutError):
     """The deadline of the cell has passed; `curves` are those of the epochs that were done."""
 
-    def __init__(self, where: str, curves: dict[str, list[float]]) -> None:
+    def __init__(self, where: str, curves: Curves) -> None:
         super().__init__(where)
         self.curves = curves
 
@@ -49,7 +53,7 @@ class Fitted:
     """What training gives: a plain network, one mean per epoch for each logged term, and flags for the board."""
 
     model: nn.Module
-    curves: dict[str, list[float]]
+    curves: Curves
     flags: list[str]
 
 
@@ -64,7 +68,7 @@ def schedule(name: str, steps: int) -> Callable[[int], float]:
 
 def fit(
     method: Method, model: nn.Module, access: DataAccess, recipe: Recipe, until: float = math.inf,
-    precision: str = "fp32", recorder: Recorder | None = None,
+    precision: str = "fp32", recorder: Recorder | None = None, evaluation: Evaluation | None = None,
 ) -> Iterator[dict[str, Any] | Fitted]:  # fmt: skip
     """Train `model` by `method`; yields {"done", "note"} after each epoch and at last a Fitted. Its steps
     are computed in `precision`; setup() and finish() are not (harness/numerics.py).
@@ -84,7 +88,7 @@ def fit(
     rates = Rates(optimizers, schedule(recipe.schedule, access.steps_per_epoch * recipe.epochs))
     launched = Step(method, optimizers, partial(numerics.autocast, precision, model))
     step = Graphed(launched, recorder) if recorder and optimizers else launched
-    curves: dict[str, list[float]] = {}
+    curves: Curves = {}
     for epoch in range(recipe.epochs if optimizers else 0):
         try:
             with numerics.stated(precision):
@@ -93,9 +97,12 @@ def fit(
             raise TimedOut(f"in epoch {epoch + 1} of {recipe.epochs}", curves) from late
         for name, value in means.items():
             curves.setdefault(name, []).append(value)
-        loss = curves["loss"][-1]
+        loss = means["loss"]
         if not math.isfinite(loss):
             raise Diverged(f"loss is {loss} in epoch {epoch + 1}")
+        if evaluation:
+            values = evaluation.of(method, access) if evaluation.due(epoch + 1, recipe.epochs) else {}
+            add(curves, values, epoch + 1)
         yield {"done": (epoch + 1) / recipe.epochs, "note": f"epoch {epoch + 1}/{recipe.epochs}, loss {loss:.3f}"}
     yield Fitted(_plain(method, shapes), curves, [*method.flags, *_flags(curves, access.classes)])
 
@@ -128,10 +135,10 @@ def _plain(method: Method, shapes: dict[str, torch.Size]) -> nn.Module:
     return model.eval()
 
 
-def _flags(curves: dict[str, list[float]], classes: int) -> list[str]:
+def _flags(curves: Curves, classes: int) -> list[str]:
     """`not-taken-off`: the target's mean cross entropy never rose above ln K, that of knowing nothing, so a low
     source_drop says only that nothing happened (trials.md, SF-MAP)."""
-    target = curves.get("target_ce")
+    target = [value for value in curves.get("target_ce", ()) if value is not None]
     return ["not-taken-off"] if target and max(target) < math.log(classes) else []
 
 

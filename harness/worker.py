@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 import traceback
 import uuid
@@ -18,7 +17,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -26,18 +25,20 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from harness import UsageError, attacking, environment, numerics, quality, source_model
+from harness import attacking, environment, numerics, quality, source_model
 from harness.access import DataAccess
 from harness.cards import card_of, load
 from harness.cells import key_of, stable_seed
+from harness.checkpoints import checkpoint, keep, trained
 from harness.drawn import Shared
+from harness.evaluation import Evaluation
 from harness.executors import is_disk_full, is_oom, is_sticky
 from harness.graphs import Cuda
-from harness.scoring import parquet, part_of, score
+from harness.scoring import on_val, parquet, part_of, score
 from harness.training import Diverged, Fitted, TimedOut, fit
 from methods.base import REAL, Method
 from results import records
-from results.place import get, is_local, place
+from results.place import is_local, place
 from suites import backbones, cache, schema
 from suites.backbones import weights
 
@@ -124,7 +125,7 @@ def _attempt(
     if given:
         source_model.load(model, Path(context["source_model"]), spec)
     elif (above := _starts_from(spec)) is not None:
-        state, winner = _trained(out, above)
+        state, winner = trained(out, above)
         record["parent_checkpoint"] = winner["checkpoint_sha256"]
         model.load_state_dict(state)
     elif spec["init"] != "random":
@@ -139,16 +140,16 @@ def _attempt(
         if spec["kind"] == "synth":
             record["quality"], picture = quality.measure(fitted.model, model, data, suite, spec, device)
             if picture:
-                record["picture"] = _write(out, f"pictures/{stem}.png", picture)
+                record["picture"] = keep(out, f"pictures/{stem}.png", picture)
         else:
             record["accuracy"], table = score(fitted.model, data, suite, spec, device)
             if spec["kind"] == "train" and spec["score"] == "test" and not suite.eligible:
                 # nobody has frozen which pairs count: that is chosen on val, never on what is reported
                 record["accuracy"] += score(fitted.model, data, suite, spec, device, "val")[0]
-            record["predictions"] = _write(out, f"predictions/{stem}.parquet", parquet(table))
+            record["predictions"] = keep(out, f"predictions/{stem}.parquet", parquet(table))
     blob = checkpoint(fitted.model)
     if spec["kind"] != "attack":  # nothing hangs on it, and its parent and a second give it again
-        record["checkpoint"] = _write(out, f"checkpoints/{stem}.safetensors", blob)
+        record["checkpoint"] = keep(out, f"checkpoints/{stem}.safetensors", blob)
     record["checkpoint_sha256"] = hashlib.sha256(blob).hexdigest()
 
 
@@ -179,10 +180,14 @@ def _learn(
     access = DataAccess(method, parts, recipe, spec["classes"], spec["image_size"], seed, inputs, count, union, drawn)
     precision, lacks = numerics.able(spec["precision"], device)
     # a cell that died is tried again step by step, should it be the capture that killed it
-    recorder = Cuda() if device.type == "cuda" and record["attempt"] == 1 else None
+    first = record["attempt"] == 1
+    recorder = Cuda() if device.type == "cuda" and context.get("graphs", True) and first else None
+    evaluation = None
+    if (every := context.get("evaluate_every")) and spec["kind"] != "synth":
+        evaluation = Evaluation(every, partial(on_val, data=data, suite=suite, spec=spec, device=device))
     with _said(log):
         fitted, last = None, 0.0
-        for event in fit(method, model, access, recipe, until, precision, recorder):
+        for event in fit(method, model, access, recipe, until, precision, recorder, evaluation):
             if isinstance(event, Fitted):
                 fitted = event
                 continue
@@ -227,7 +232,7 @@ def _inputs(
     spec, found, sums, flags = payload["spec"], {}, [], []
     for key, said in zip(spec.get("inputs", ()), payload["synthesisers"], strict=True):
         card = card_of(said)
-        state, winner = _trained(out, key)
+        state, winner = trained(out, key)
         maker = load(card, winner["spec"]["params"])
         if card.kind == "synth":
             module = maker.blank(spec["classes"], spec["image_size"])
@@ -238,49 +243,6 @@ def _inputs(
         sums.append(winner["checkpoint_sha256"])
         flags += winner["flags"]
     return found, sums, flags
-
-
-def _trained(out: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state_dict that a cell above ended with, and its record. The first ok record of a key wins, always."""
-    from safetensors.torch import load as parse
-
-    winner = records.winners(records.read_key(out, key)).get(key)
-    if winner is None or winner["status"] != "ok":
-        raise UsageError(f"the cell above, {key[:12]}, has no ok record in {out}")
-    return parse(_checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])), winner
-
-
-@lru_cache(maxsize=8)  # source models and generators are shared by many cells
-def _checkpoint(path: str, sha256: str) -> bytes:
-    blob = get(place(path))
-    if hashlib.sha256(blob).hexdigest() != sha256:
-        raise UsageError(f"{path} is damaged: delete its record to train it again")
-    return blob
-
-
-def checkpoint(model: nn.Module) -> bytes:
-    """The model's state as safetensors: never pickle, which runs whatever it holds."""
-    from safetensors.torch import save
-
-    return save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
-
-
-def _write(out: Path, name: str, blob: bytes) -> str:
-    """An artefact, durable before the record that names it. Its name is unique, so no rename is needed."""
-    path = out / name
-    if not is_local(path):
-        records.atomic_write(path, blob)
-        return name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("xb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        path.unlink(missing_ok=True)  # half a file on a full disk is in the way of everything else
-        raise
-    return name
 
 
 def limit_of(context: dict[str, Any], payload: dict[str, Any]) -> float | None:

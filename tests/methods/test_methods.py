@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from harness import toy
 from harness.access import DataAccess
 from harness.cards import cards, load
+from harness.checkpoints import checkpoint
 from harness.training import Fitted, logits
-from harness.worker import checkpoint
 from methods.base import Batch, Needs
 from methods.controls.gate import Gate, Gated
 from methods.cuti import CUTI

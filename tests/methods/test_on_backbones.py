@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from harness.access import DataAccess
 from harness.cards import cards, load
+from harness.checkpoints import checkpoint
 from harness.grid import unfit
 from harness.training import Fitted, fit, logits
-from harness.worker import checkpoint
 from methods.base import tapped
 from methods.sa_map import SAMap
 from suites import backbones

@@ -15,7 +15,8 @@ from typing import Literal
 from torch import Tensor
 
 from methods.base import Batch, Method, Needs, param, tapped
-from methods.losses import Cap, Reduction, capped, kl, mmd
+from methods.losses import Cap, Reduction, capped, kl
+from methods.mmd import mmd
 
 
 class NTL(Method):

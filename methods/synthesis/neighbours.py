@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 from methods.adam import Adam
 from methods.base import Access, Batch, Needs, param, tapped
 from methods.images import from_pixels, to_bytes, to_pixels
-from methods.losses import mmd
+from methods.mmd import mmd
 from methods.synthesis import Synthesiser
 
 KERNELS = (5, 9, 13, 17)  # of the spatial branches, L2D's; those that do not fit into the picture are left out

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.losses import mmd
+from methods.mmd import mmd
 from tests.bench.clock import Benchmark, Sides, agree, within
 from tests.bench.published import Published
 

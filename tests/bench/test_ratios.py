@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.losses import mmd as ours
+from methods.mmd import mmd as ours
 from tests.bench import clock, mmd, peers, ratios, trainings
 from tests.bench.clock import Benchmark, Counts, Sides, Unequal, measure
 from tests.bench.published import Published, Tally

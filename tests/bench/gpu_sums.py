@@ -86,7 +86,7 @@ def probe(rows: Rows) -> list[str]:
             if all(r.get(key) == told.get(key) for key in ("backbone", "pixels", "synth"))
         ]  # fmt: skip
         tall = [(r[f"{kind}_held"], r, kind) for r in same for kind in ("eager", "graphed") if f"{kind}_held" in r]
-        kind_of = "synthesisers" if told.get("synth") else "methods"
+        kind_of = told.get("kind", "")
         if told.get("estimate") is None or not tall:
             lines.append(f"| {told.get('net')} | {kind_of} | {told.get('note') or 'nothing to compare'} | | | | |")
             continue

@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.bench import gpu, gpu_packing, gpu_plan, gpu_steps, gpu_sums
 from tests.bench.gpu_plan import QUICK, TINY, TINY_PEER, Job
+from tests.harness.test_graphs import Again
 
 
 def test_the_command_prints_tables_and_writes_its_rows(tmp_path: Path) -> None:
@@ -37,6 +39,15 @@ def test_a_process_trains_on_demand() -> None:
 def test_a_step_is_timed(name: str) -> None:
     row = gpu_steps.measured(name, TINY, "fp32", True, QUICK)
     assert row["eager"] > 0 and row["eager_share"] > 0 and not row["note"]
+
+
+@pytest.mark.parametrize("name", ["cuti", "source-generator"])
+def test_graphed_and_eager_fits_are_compared(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a recorder that runs again what it was given: of the same work nothing but the rates' 32 bits is left."""
+    monkeypatch.setattr(gpu_steps, "Cuda", Again)
+    assert gpu_steps.apart(name, TINY, "fp32") < 1e-3
+    running = gpu_steps.Running(name, TINY, "fp32", True, replace(QUICK, warm=8))
+    assert running.said == "" and running.ms(QUICK) > 0
 
 
 def test_what_is_not_defined_is_a_row_with_a_reason() -> None:
@@ -93,7 +104,7 @@ def test_cells_an_hour_and_the_probe_are_computed_from_rows() -> None:
     rows: gpu_sums.Rows = {
         "steps": [{**ntl, "graphed_held": 1000.0, "graphed_mib": 800.0}],
         "packing": [{**net, "k": k, "beside": float(k), "way": "graphed"} for k in (1, 2)],
-        "probe": [{**net, "net": "vgg11", "estimate": 700.0, "total": 81000.0}],
+        "probe": [{**net, "net": "vgg11", "kind": "methods", "estimate": 700.0, "total": 81000.0}],
     }
     said = "\n".join(gpu_sums.cells(rows))
     # 20 epochs of 250 batches of 32, 4 ms each; twelve pairs, three seeds

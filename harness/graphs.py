@@ -12,6 +12,7 @@ training goes on as ever from where it was, and one line says why. No key knows 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +27,7 @@ WARM = 3  # times that each step of a cycle runs before it is captured, as torch
 # was captured wrongly by far more
 RTOL, ATOL = 1e-3, 1e-5
 Replay = tuple[Callable[[], object], Tensor]  # and where its result lies
+LEFT: list[Any] = []  # graphs whose capture was broken off; torch's allocator may look at them still
 
 
 class Recorder(Protocol):
@@ -90,19 +92,20 @@ class Graphed:
                 for tensor, copy in zip(kept, copies, strict=True):
                     tensor.copy_(copy)
             self._recorder.restore(random)
+            method.__dict__.update(before)
 
         try:
             self._static, still = _standing(batch)
+            # first as ever: what these hold on the device is given back before the graphs take as much for themselves
+            launched = [self._recorder.warm(lambda: self.step(still)) for _ in range(2 * self._cycle)]
+            back()
             replays = [self._recorder.record(lambda: self.step(still)) for _ in range(self._cycle)]
             replayed = []
             for replay, result in 2 * replays:
                 replay()
                 replayed.append(result.clone())
-            back()
-            launched = [self.step(still) for _ in range(2 * self._cycle)]
-            worst = max(
-                float(((a - b).abs() / (ATOL + RTOL * b.abs())).max()) for a, b in zip(replayed, launched, strict=True)
-            )
+            apart = [((a - b).abs() / (ATOL + RTOL * b.abs())).max() for a, b in zip(replayed, launched, strict=True)]
+            worst = float(torch.stack(apart).max())  # not Python's max, which passes over a NaN that is not the first
             if not worst <= 1:  # a NaN is no agreement either
                 raise ArithmeticError(f"replayed, they differ by {RTOL * worst:.1g} from what they are")
             self._replays = replays
@@ -113,7 +116,6 @@ class Graphed:
             )
             self._static = {}
         back()
-        method.__dict__.update(before)
         if not self._replays:
             self._capturable(False)
 
@@ -141,7 +143,7 @@ class Cuda:
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()
-        self._pool: Any = None
+        self._pool = torch.cuda.graph_pool_handle()  # of all graphs of a cycle, which are replayed one after another
 
     def warm(self, work: Callable[[], Tensor]) -> Tensor:
         self._stream.wait_stream(torch.cuda.current_stream())
@@ -151,12 +153,30 @@ class Cuda:
         return result
 
     def record(self, work: Callable[[], Tensor]) -> Replay:
-        graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads of a worker do is no part of it
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            result = work()
-        self._pool = graph.pool()
+        graph, stream, why = torch.cuda.CUDAGraph(), torch.cuda.current_stream(), None
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        spare = generator.clone_state()
+        try:
+            # thread_local: what other threads of a worker do is no part of it
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                try:
+                    result = work()
+                except Exception as error:
+                    why = error
+                    raise
+        except Exception as error:
+            self._broken_off(graph, stream, generator, spare)
+            raise (why or error) from None  # ending a capture that was broken off is an error too, and tells nothing
         return graph.replay, result
+
+    def _broken_off(self, graph: Any, stream: Any, generator: Any, spare: Any) -> None:
+        """torch leaves its own stream current, its generator waiting for the end of the capture (every dropout then
+        fails) and its allocator with a filter that looks at the graph."""
+        torch.cuda.set_stream(stream)
+        generator.graphsafe_set_state(spare)
+        LEFT.append(graph)
+        with suppress(Exception):  # where the capture did end, it is no longer there
+            torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
 
     def random(self) -> Any:
         return torch.cuda.get_rng_state()

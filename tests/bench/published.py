@@ -21,8 +21,6 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
-from tests.bench.data import published as chain
-
 ALPHA = BETA = 0.1  # scales of the target KL and of the MMD, as released
 EARLY = 10  # NTL's MMD is taken behind so many of VGG's layers
 
@@ -117,6 +115,8 @@ class Published:
 
     def transform(self, size: int) -> Callable[[np.ndarray], Tensor]:
         """What an image goes through each time that it is served."""
+        from tests.bench.data import published as chain  # wants packages that the steps do without
+
         return chain(size)
 
     def paired(self, source: Labelled, target: Labelled, size: int) -> Dataset:

@@ -1,27 +1,23 @@
-"""Several cells on one GPU: whether each keeps to its share of the memory, and what k processes get done together.
+"""Several cells on one GPU: whether each keeps to its share of the memory.
 
-    PYTHONPATH=. python tests/bench/slots.py          2 minutes on an H100; needs what tests/bench/gpu.py needs
+    PYTHONPATH=. python tests/bench/slots.py          a minute on an H100; needs torch alone
 
 First what a process takes on the device before it has a tensor (`CONTEXT_MB` of harness/executors/memory.py). Then one
 process in a share of a quarter asks for more than that: it must fail by itself, while its neighbour, which holds its
-own, goes on; alone on the device it must get it. Last, k processes train `ntl` on VGG11 at 64 px for the same time,
-each in its share: steps a second of all together, beside one process on its own.
+own, goes on; alone on the device it must get it. What k processes get done together: tests/bench/gpu_packing.py.
 """
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import sys
 import time
 from multiprocessing import get_context
-from typing import Any
 
 import torch
 
-from harness.executors.memory import CONTEXT_MB, Share, fitting, release
+from harness.executors.memory import CONTEXT_MB, Share, release
 
-SECONDS = 12.0  # each k trains for so long, after all have begun
 GIB = 2**30
 
 
@@ -40,19 +36,7 @@ def main() -> None:
         greedy = pool.apply(grab, (Share(4), False, 1.2 * quarter, 0.0))
         print(f"a quarter is {quarter:.1f} GiB; one that asks for a fifth more: {greedy}")
         print(f"the same, alone: {pool.apply(grab, (Share(4), True, 1.2 * quarter, 0.0))}")
-        print(f"its neighbour, meanwhile: {neighbour.get()}\n")
-    print("| slots | steps a second, together | beside one | peak MiB of each |")
-    print("|---:|---:|---:|---:|")
-    one = 0.0
-    for k in (1, 2, 4, 8):
-        barrier = fork.Manager().Barrier(k)
-        with fork.Pool(k) as pool:
-            told = pool.starmap(train, [(Share(k), barrier)] * k)
-        together = sum(steps for steps, _ in told) / SECONDS
-        one = one or together
-        peak = max(peak for _, peak in told)
-        print(f"| {k} | {together:.0f} | {together / one:.2f} | {peak:.0f} |")
-    print(f"\n`--slots-per-gpu auto` on such a device, 16 cores beside it, takes {fitting(peak, total, 16)}")
+        print(f"its neighbour, meanwhile: {neighbour.get()}")
 
 
 def used() -> float:
@@ -81,40 +65,6 @@ def grab(share: Share, alone: bool, gib: float, seconds: float) -> str:
     finally:
         del held
         release()
-
-
-def train(share: Share, barrier: Any) -> tuple[int, float]:
-    """Steps of `ntl` in SECONDS, as a cell takes them, and the peak in MiB."""
-    from harness.access import DataAccess
-    from harness.cards import cards, load
-    from suites import backbones
-    from tests.bench.gpu import CLASSES, PAPER, domains
-
-    share.hold(alone=False)
-    device = torch.device("cuda")
-    card = cards()["ntl"]
-    method = load(card, card.check({}, "ntl"))
-    parts = domains(64, 5000, device)
-    net = copy.deepcopy(backbones.build("vgg11", CLASSES, 64, 0)).to(device).train()
-    access = DataAccess(method, parts, PAPER, CLASSES, 64, 0, {}, 5000)
-    method.setup(net, access)
-    (optimizer,) = method.optimizers()
-    steps, end = 0, float("inf")
-    while time.monotonic() < end:
-        for batch in access.epoch():
-            optimizer.zero_grad(set_to_none=True)
-            loss, _ = method.step(batch)
-            loss.backward()
-            optimizer.step()
-            steps += 1
-            if steps == 40:  # warm: begin together, and count from here
-                torch.cuda.synchronize()
-                barrier.wait()
-                steps, end = 41, time.monotonic() + SECONDS
-            if time.monotonic() > end:
-                break
-    torch.cuda.synchronize()
-    return steps - 41, torch.cuda.max_memory_allocated() / 2**20
 
 
 if __name__ == "__main__":

@@ -128,18 +128,21 @@ def test_a_capture_that_fails_leaves_the_training_as_it_was(capsys: pytest.Captu
     assert said == ["steps are not captured: RuntimeError: operation not permitted when stream is capturing"]
 
 
-@pytest.mark.parametrize("wrong", ["late", "still", "nan"])
+@pytest.mark.parametrize("wrong", ["late", "still", "nan", "nan at last"])
 def test_replays_that_say_another_thing_are_not_relied_on(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`late`: updates are left out; `still`: the first result again and again; `nan`: no number at all."""
+    """`late`: updates are left out; `still`: the first result again and again; `nan`: no number at all, or
+    none from the second on."""
 
     class Wrong(Again):
         def record(self, work: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
             replay, result = super().record(work)
 
             def wrongly() -> None:
-                if wrong == "nan":
+                if wrong.startswith("nan"):
+                    fine = wrong == "nan at last" and not result.numel()
                     replay()
-                    result.fill_(float("nan"))
+                    if not fine:
+                        result.fill_(float("nan"))
                 elif wrong == "still" and not result.numel():
                     replay()
                 elif wrong == "late":
@@ -183,6 +186,42 @@ def test_who_overrides_the_step_promises_anew(capsys: pytest.CaptureFixture[str]
     recorder = Again()
     toy_fit(Longer(NTL.Params()), recorder)
     assert recorder.recorded == 0 and "longer declares no cycle" in capsys.readouterr().out
+
+
+def test_a_capture_that_is_broken_off_leaves_torch_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch itself does not put back when a capture's end fails: its stream, its generator, its allocator."""
+    done: list[str] = []
+
+    class Capture:
+        def __init__(self, *args: Any, **given: Any) -> None: ...
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *args: object) -> None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    class Generator:
+        def clone_state(self) -> str:
+            return "spare"
+
+        def graphsafe_set_state(self, state: str) -> None:
+            done.append(f"generator {state}")
+
+    for name, what in {
+        "Stream": object, "CUDAGraph": object, "graph": Capture, "graph_pool_handle": lambda: (0, 1),
+        "current_stream": lambda: "main", "current_device": lambda: 0, "default_generators": (Generator(),),
+        "set_stream": lambda stream: done.append(f"stream {stream}"),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, what)
+    ended = lambda device, pool: done.append(f"pool {pool}")  # noqa: E731
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", ended, raising=False)
+
+    def waits() -> Tensor:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        graphs.Cuda().record(waits)
+    assert done == ["stream main", "generator spare", "pool (0, 1)"]
 
 
 def test_an_optimizer_whose_rate_a_graph_would_freeze_is_not_captured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ training goes on as ever from where it was, and one line says why. No key knows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -209,8 +209,8 @@ def _state(things: Any) -> list[Tensor]:
             yield from (tensor.detach() for tensor in (*thing.parameters(), *thing.buffers()))
         elif isinstance(thing, dict):
             yield from (tensor for value in thing.values() for tensor in walk(value))
-        elif isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
-            yield from (tensor for value in list(thing) for tensor in walk(value))
+        elif isinstance(thing, list | tuple | set):  # no iterator, which would be used up
+            yield from (tensor for value in thing for tensor in walk(value))
 
     for tensor in walk(things):
         if tensor.numel():

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from methods.base import Access, Batch, Method, Needs, param, tapped
 from methods.losses import Cap, Reduction, capped, kl
+from methods.moments import moments
 
 
 class Alternating(Method, ABC):
@@ -94,8 +95,8 @@ class CUTI(Alternating):
         registered and never trained. Statistics are not detached, as there."""
         half, channels = len(out) // 2, out.shape[1]
         x_s, x_t = out.float().split(half)  # statistics are fp32, whatever the net is trained in
-        mean = x_s.mean((2, 3))
-        std = (x_s.var((2, 3), unbiased=True) + 1e-5).sqrt()
+        mean, variance = (values.flatten(1) for values in moments(x_s, (2, 3)))
+        std = (variance + 1e-5).sqrt()
         if self.params.layers == "learned":
             w1, w2 = self.layers[index].parameters()
         else:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from methods.base import Needs
 from methods.cuti import Alternating
+from methods.moments import moments
 
 
 class CUTISourceOnly(Alternating):
@@ -25,7 +26,7 @@ class CUTISourceOnly(Alternating):
         m ~ N(0, 1) for each image and channel; nothing of the source is in it. `out` is (2B, C, H, W), source first."""
         half = len(out) // 2
         x_s, x_t = out.float().split(half)  # statistics are fp32, whatever the net is trained in
-        mean = x_t.mean((2, 3), keepdim=True)
-        std = (x_t.var((2, 3), keepdim=True, unbiased=True) + 1e-5).sqrt()
+        mean, variance = moments(x_t, (2, 3))
+        std = (variance + 1e-5).sqrt()
         gain, shift = torch.randn(2, half, out.shape[1], 1, 1, device=out.device).unbind()
         return torch.cat([x_s, (1 + gain) * (x_t - mean) / std + shift]).to(out.dtype)

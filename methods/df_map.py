@@ -27,7 +27,6 @@ from methods import MethodError
 from methods.base import Access, Batch, Needs, param
 from methods.images import from_pixels, to_pixels
 from methods.looks import LOOKS
-from methods.moments import moments
 from methods.pseudo import NONE
 from methods.sf_map import Distilled
 
@@ -106,8 +105,8 @@ class DFMap(Distilled):
         seen: list[Tensor] = []
 
         def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            mean, variance = (values.flatten(1) for values in moments(args[0], (2, 3)))
-            seen.extend((mean, variance.sqrt()))
+            maps = args[0].float()  # statistics are fp32, as those of the setup are
+            seen.extend((maps.mean((2, 3)), maps.std((2, 3))))
 
         handles = [m.register_forward_pre_hook(look) for m in self.norms]
         try:

@@ -30,7 +30,6 @@ from torch.optim import Optimizer
 
 from methods.base import Access, Batch, param, tapped
 from methods.images import from_pixels, shifted, to_bytes
-from methods.moments import moments
 from methods.synthesis import Synthesiser
 
 CHUNK = 128  # images drawn at once; the generators' BatchNorm always runs on the batch's own statistics
@@ -221,8 +220,8 @@ class SourceGenerator(Synthesiser):
         def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             assert isinstance(module, nn.BatchNorm2d)
             assert module.running_mean is not None and module.running_var is not None
-            mean, variance = (values.flatten() for values in moments(args[0], (0, 2, 3)))
-            std = (variance + module.eps).sqrt()
+            maps = args[0].float()  # statistics are fp32, as those that it remembers are
+            mean, std = maps.mean((0, 2, 3)), (maps.var((0, 2, 3)) + module.eps).sqrt()
             wanted = (module.running_var + module.eps).sqrt()
             found.append((((mean - module.running_mean) ** 2 + (std - wanted) ** 2) / wanted**2).mean())
 

@@ -6,6 +6,7 @@ What a GPU adds, the capture itself, is tests/bench/gpu.py's to show.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def _rates_of_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.training.Rates", Rounded)
 
 
-RECIPE = Recipe(optimizer="adam", lr=1e-3, batch=16, epochs=3, schedule="linear", shift=1)
+RECIPE = Recipe(optimizer="adam", lr=1e-3, batch=16, epochs=2, schedule="linear", shift=1)
 
 
 class Again:
@@ -69,22 +70,26 @@ class Again:
         torch.set_rng_state(state)
 
 
-def trained(name: str, recorder: Any = None, epochs: int = 3, **params: Any) -> tuple[nn.Module, Fitted]:
+@cache
+def inputs_of(name: str) -> dict[str, nn.Module]:
+    return toy.inputs(cards()[name], cards())
+
+
+def trained(name: str, recorder: Any = None, **params: Any) -> tuple[nn.Module, Fitted]:
     """A method on the toy pair, with or without a recorder."""
     card = cards()[name]
     method = load(card, {**card.check({}, name), **params})
-    return toy_fit(method, recorder, epochs, toy.inputs(card, cards()))
+    return toy_fit(method, recorder, inputs_of(name))
 
 
-def toy_fit(method: Method, recorder: Any, epochs: int = 3, inputs: Any = None) -> tuple[nn.Module, Fitted]:
+def toy_fit(method: Method, recorder: Any, inputs: Any = None) -> tuple[nn.Module, Fitted]:
     parts, f_s = toy.pair(0), toy.network(0)
     f_s.load_state_dict(toy.source_state())
     needs = {"source": method.needs.source, "target": method.needs.target}
     served = {d: part for d, part in parts.items() if needs[d] not in ("none", "generated")}
-    recipe = RECIPE.model_copy(update={"epochs": epochs})
     torch.manual_seed(0)
-    access = DataAccess(method, served, recipe, toy.CLASSES, toy.SIZE, 0, inputs, 256)
-    *_, fitted = fit(method, f_s, access, recipe, recorder=recorder)
+    access = DataAccess(method, served, RECIPE, toy.CLASSES, toy.SIZE, 0, inputs, 256)
+    *_, fitted = fit(method, f_s, access, RECIPE, recorder=recorder)
     assert isinstance(fitted, Fitted)
     return fitted.model, fitted
 

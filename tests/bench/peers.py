@@ -16,6 +16,7 @@ import contextlib
 import io
 import random
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,7 +62,7 @@ def taken(file: Path, *names: str, **given: Any) -> SimpleNamespace:
     return SimpleNamespace(**{name: space[name] for name in names})
 
 
-class Peer(Published):
+class Peer(Published, ABC):
     """What the three have in common: a VGG class, and a data set class that holds lists."""
 
     files: tuple[str, ...]
@@ -70,12 +71,13 @@ class Peer(Published):
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @abstractmethod
     def _vgg(self) -> type[nn.Module]:
-        raise NotImplementedError
+        """Their class of net."""
 
+    @abstractmethod
     def _dataset(self, size: int) -> Callable[..., Any]:
         """Their data set for images of this size, and its own transform."""
-        raise NotImplementedError
 
     def net(self, features: nn.Sequential, head: nn.Module, method: str) -> nn.Module:
         """Their VGG over our layers; its own head is of one width only."""

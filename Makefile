@@ -2,7 +2,7 @@
 # make test    the same set-up, then linter, types and tests (under 15 minutes on 2 cores)
 # make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, the overheads' and the
 #              data path's ratios
-# make bench   our own code beside the published form of NTL and CUTI: ratios, each with a floor (4 minutes on 2 cores)
+# make bench   our own code beside the published form of NTL and CUTI: ratios, each with a floor (2 minutes on 2 cores)
 # make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
 
 PYTHON ?= python3

@@ -19,9 +19,8 @@ Made = dict[str, tuple[Tensor, Tensor]]  # images uint8 (n,3,S,S), and labels, b
 # Epochs whose generated images are drawn anew; later ones have these again in turn, shuffled and moved anew. That is
 # three times as many as f_s itself had. Chosen for time: drawing took a quarter of a cell without a source.
 DRAWN = 3
-KEPT = (
-    256 << 20
-)  # bytes that a worker keeps. Chosen: digits-mini's sets of twelve pairs; of a GPU's memory it is little
+# Bytes that a worker keeps. Chosen: digits-mini's sets of twelve pairs; of a GPU's memory it is little
+KEPT = 256 << 20
 
 
 class Drawn:

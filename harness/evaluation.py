@@ -18,6 +18,8 @@ from torch import nn
 from harness.access import DataAccess
 from methods.base import Method
 
+PREFIX = "val_accuracy/"  # of a curve's name; the domain follows
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -43,6 +45,3 @@ def add(curves: dict[str, list[float | None]], values: dict[str, float], epoch: 
         line = curves.setdefault(name, [])
         line += [None] * (epoch - 1 - len(line))
         line.append(values.get(name))
-
-
-PREFIX = "val_accuracy/"

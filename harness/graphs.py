@@ -200,7 +200,7 @@ def _plain(method: Any) -> dict[str, Any]:
 
 def _state(things: Any) -> list[Tensor]:
     """Every tensor that a step could write to, once: what lies in modules, dicts and lists."""
-    found: dict[int, Tensor] = {}
+    found: dict[tuple[int, int], Tensor] = {}  # by place and size: a part that comes first must not stand for the whole
 
     def walk(thing: Any) -> Iterator[Tensor]:
         if isinstance(thing, Tensor):
@@ -214,5 +214,5 @@ def _state(things: Any) -> list[Tensor]:
 
     for tensor in walk(things):
         if tensor.numel():
-            found.setdefault(tensor.data_ptr(), tensor)
+            found.setdefault((tensor.data_ptr(), tensor.numel()), tensor)
     return list(found.values())

@@ -40,16 +40,16 @@ class Step:
             optimizer.zero_grad(set_to_none=True)
         with self.around():
             loss, terms = outcome(self.method, self.method.step(batch))
-        names = ["loss", *terms]
-        if self.names and names != self.names:
+        if self.names and terms.keys() != set(self.names[1:]):
             raise MethodError(
                 f"{self.method.name}.step() must log the same terms at every step, got {', '.join(terms) or 'none'}"
             )
-        self.names = names
+        self.names = self.names or ["loss", *terms]
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
-        return torch.stack([value.to(loss.device, torch.float32) for value in (loss.detach(), *terms.values())])
+        logged = [loss.detach(), *(terms[name] for name in self.names[1:])]  # in whatever order they came this time
+        return torch.stack([value.to(loss.device, torch.float32) for value in logged])
 
 
 class Rates:

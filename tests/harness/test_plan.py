@@ -37,6 +37,15 @@ def prints(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return held
 
 
+def settle(plan: Plan, store: Store) -> None:
+    """An ok record of each cell."""
+    for number, cell in enumerate(plan.cells):
+        store.commit({
+            "schema": 1, "key": cell.key, "attempt": 1, "uuid": f"{number:08x}", "status": "ok", "spec": cell.spec,
+            "cell": cell.meta, "finished": 1.0, "accuracy": [],
+        })  # fmt: skip
+
+
 def test_parts_of_one_suite_may_differ_in_their_watermarks(tmp_path: Path) -> None:
     sizes = [len(cell.spec["domains"]) for cell in planned(tmp_path, "[80, 20]", "", "[80]").cells]
     assert sizes == [12, 12, 4, 4, 8, 8]
@@ -45,11 +54,7 @@ def test_parts_of_one_suite_may_differ_in_their_watermarks(tmp_path: Path) -> No
 def test_a_part_in_another_precision_is_other_cells_none_of_them_stale(tmp_path: Path) -> None:
     """A precision stands in a part as watermarks do."""
     done, store = planned(tmp_path, ""), Store(tmp_path / "run")
-    for number, cell in enumerate(done.cells):
-        store.commit({
-            "schema": 1, "key": cell.key, "attempt": 1, "uuid": f"{number:08x}", "status": "ok", "spec": cell.spec,
-            "cell": cell.meta, "finished": 1.0, "accuracy": [],
-        })  # fmt: skip
+    settle(done, store)
     text = PART.replace("WATERMARKS", "precision: tf32,")
     (tmp_path / "mine.yaml").write_text("grid: mine\ngrids:\n" + PART.replace("WATERMARKS", "") + text)
     both = make(read(str(tmp_path / "mine.yaml")), store, tmp_path, tmp_path)
@@ -63,11 +68,7 @@ def test_a_cell_scored_on_more_domains_is_new_and_one_with_other_pixels_stale(
     tmp_path: Path, prints: dict[str, str]
 ) -> None:
     done, store = planned(tmp_path, ""), Store(tmp_path / "run")
-    for number, cell in enumerate(done.cells):
-        store.commit({
-            "schema": 1, "key": cell.key, "attempt": 1, "uuid": f"{number:08x}", "status": "ok", "spec": cell.spec,
-            "cell": cell.meta, "finished": 1.0, "accuracy": [],
-        })  # fmt: skip
+    settle(done, store)
     assert [len(cells) for cells in planned(tmp_path, "[80]").by_status.values()] == [2, 0, 0, 0, 0, 0]
     prints["street"] = "redrawn"
     again = planned(tmp_path, "")

@@ -105,6 +105,20 @@ def test_terms_are_the_same_at_every_step() -> None:
         run(Fickle())
 
 
+def test_terms_may_come_in_any_order() -> None:
+    class Shuffled(Plain):
+        steps = 0
+
+        def step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            self.steps += 1
+            loss, _ = super().step(batch)
+            terms = {"one": torch.tensor(1.0), "two": torch.tensor(2.0)}
+            return loss, terms if self.steps % 2 else dict(reversed(terms.items()))
+
+    curves = run(Shuffled()).curves
+    assert (curves["one"], curves["two"]) == ([1.0, 1.0], [2.0, 2.0])
+
+
 def test_only_a_control_may_give_another_net_than_it_got_and_only_its_skeletons() -> None:
     class Wrapped(Plain):
         plain = False

@@ -9,12 +9,12 @@ Loads neither torch, ray, mlflow nor pandas itself; each verb imports what it ne
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from typing import Any
 
 import click
 
+from harness import boards
 from harness.options import (
     DATA,
     FILTERS,
@@ -26,6 +26,7 @@ from harness.options import (
     SOURCE_MODEL,
     WEIGHTS,
     WHAT,
+    asked,
     options,
 )  # fmt: skip
 
@@ -49,22 +50,6 @@ def cli() -> None:
     """
 
 
-def _asked(typed: dict[str, Any]) -> tuple[Any, Any]:
-    """What was typed, as (Filters, Options): what to run, and how."""
-    from harness.api import Options
-    from harness.grid import Filters
-
-    what = {
-        name: typed.pop(name)
-        for name in ("methods", "backbones", "pairs", "seeds", "attacks", "extra_methods", "precision")
-        if name in typed
-    }
-    for name in ("mlflow", "graphs"):
-        if f"no_{name}" in typed:
-            typed[name] = not typed.pop(f"no_{name}")
-    return Filters(**what), Options(**typed, command=shlex.join(["mapbench", *sys.argv[1:]]))
-
-
 @cli.command()
 @click.argument("target", metavar="SUITE|FILE.yaml")
 @options(*WHAT, SHARD, *HOW)
@@ -72,7 +57,7 @@ def run(target: str, **typed: Any) -> int:
     """Run what is missing of a suite or grid file; the same command again resumes."""
     from harness.api import execute
 
-    return execute(target, *_asked(typed))
+    return execute(target, *asked(typed))
 
 
 @cli.command()
@@ -82,12 +67,12 @@ def plan(target: str, as_json: bool, **typed: Any) -> int:
     """What `run` would do: cells new, done, failed, stale, blocked; all mistakes at once; the time it will take."""
     from harness import api, grid, views
 
-    filters, how = _asked(typed)
-    asked = grid.read(target, filters)
-    made, store = api.plan(asked, how)
+    filters, how = asked(typed)
+    what = grid.read(target, filters)
+    made, store = api.plan(what, how)
     made = made.shard(how.shard)
     click.echo(
-        json.dumps(views.plan_json(asked.name, made), indent=1) if as_json else views.plan_text(asked.name, made, store)
+        json.dumps(views.plan_json(what.name, made), indent=1) if as_json else views.plan_text(what.name, made, store)
     )
     return 0
 
@@ -99,7 +84,7 @@ def status(directory: str, as_json: bool, **typed: Any) -> int:
     """Counts, running cells, and failures with their last lines."""
     from harness import views
 
-    facts = views.status(directory, _asked(typed)[0])
+    facts = views.status(directory, asked(typed)[0])
     click.echo(json.dumps(facts, indent=1) if as_json else views.status_text(facts))
     return 0
 
@@ -111,7 +96,7 @@ def retry(directory: str, **typed: Any) -> int:
     """Run the failed cells of a run directory again."""
     from harness.retry import retry as again
 
-    return again(directory, *_asked({**typed, "out": directory}))
+    return again(directory, *asked({**typed, "out": directory}))
 
 
 @cli.command()
@@ -135,51 +120,6 @@ def clean(directory: str, dry_run: bool, stale: bool, as_json: bool) -> int:
     rows = [asdict(item) for item in found]
     click.echo(json.dumps(rows, indent=1) if as_json else cleaning.said(found, dry_run))
     return 0
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR")
-@click.argument("sources", metavar="FROM...", nargs=-1, required=True)
-def merge(directory: str, sources: tuple[str, ...]) -> int:
-    """Bring the results of other run directories into DIR; no cell counts twice."""
-    from harness.api import located
-    from results import merge as merging
-    from results.store import Store
-
-    told = merging.merge(Store(located(directory)), [Store(located(source)) for source in sources])
-    for source, merged in zip(sources, told, strict=True):
-        click.echo(f"{source}: {merged}")
-    return 0
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR")
-@options(
-    *FILTERS,
-    click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
-    click.option("--by-pair", is_flag=True, help="A row per pair, and per domain of a union (terminal, json, csv)."),
-    click.option("--html", metavar="FILE", help="One self-contained page."),
-    *(
-        click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.")
-        for f in ("json", "csv", "markdown", "latex")
-    ),
-)
-def leaderboard(directory: str, score: str, by_pair: bool, html: str | None, form: str | None, **typed: Any) -> int:
-    """The board, in the terminal or as a file."""
-    from harness import views
-
-    return views.board(directory, _asked(typed)[0], score, html, form, by_pair)
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR")
-@click.argument("beside", metavar="published", nargs=-1)
-@options(*FILTERS[:-1], JSON)
-def compare(directory: str, beside: tuple[str, ...], as_json: bool, **typed: Any) -> int:
-    """Ours beside the figures that papers print, with a verdict each, and what cannot be compared."""
-    from harness.compare import compare as comparing
-
-    return comparing(directory, beside, _asked(typed)[0], as_json)
 
 
 @cli.command(name="list")
@@ -263,6 +203,10 @@ def doctor(out: str | None, data: str | None, as_json: bool) -> int:
         for check, state, detail in checks:
             click.echo(f"{state:<5}{check:<22}{detail}")
     return 2 if any(state == "fail" for _, state, _ in checks) else 0
+
+
+for verb in boards.VERBS:
+    cli.add_command(verb)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -7,6 +7,8 @@ Of those that say how to run, none is part of a cell's key.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -89,3 +91,19 @@ def options(*groups: Any) -> Callable[[Any], Any]:
         return function
 
     return wrap
+
+
+def asked(typed: dict[str, Any]) -> tuple[Any, Any]:
+    """What was typed, as (Filters, Options): what to run, and how."""
+    from harness.api import Options
+    from harness.grid import Filters
+
+    what = {
+        name: typed.pop(name)
+        for name in ("methods", "backbones", "pairs", "seeds", "attacks", "extra_methods", "precision")
+        if name in typed
+    }
+    for name in ("mlflow", "graphs"):
+        if f"no_{name}" in typed:
+            typed[name] = not typed.pop(f"no_{name}")
+    return Filters(**what), Options(**typed, command=shlex.join(["mapbench", *sys.argv[1:]]))

@@ -2,12 +2,15 @@
 
     mapbench leaderboard runs/digits-mini
     mapbench compare runs/digits-mini published
+    mapbench publish runs/digits-mini
 
 They belong to the command of harness/cli.py and, like it, import what they need when they are called.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -49,15 +52,81 @@ def compare(directory: str, beside: tuple[str, ...], as_json: bool, **typed: Any
 @click.argument("directory", metavar="DIR")
 @click.argument("sources", metavar="FROM...", nargs=-1, required=True)
 def merge(directory: str, sources: tuple[str, ...]) -> int:
-    """Bring the results of other run directories into DIR; no cell counts twice."""
+    """Bring the results of other run directories into DIR; no cell counts twice.
+
+    A FROM that ends in .csv holds figures of a method whose code is not public, a line per model, pair and seed. They
+    stand on the board as NAME[closed], flagged not-rerunnable. Its columns, fractions in 0..1 (results/closed_csv.py):
+
+    \b
+    suite backbone method scenario start source target seed source_after target_after cite
+    [split_seed tuned source_before target_before source_images target_images]
+    [source_after_balanced target_after_balanced target_matched target_decoded]
+    """
     from harness.api import located
     from results import merge as merging
     from results.store import Store
 
-    told = merging.merge(Store(located(directory)), [Store(located(source)) for source in sources])
-    for source, merged in zip(sources, told, strict=True):
-        click.echo(f"{source}: {merged}")
+    into = Store(located(directory))
+    runs = {source: Store(located(source)) for source in sources if not source.endswith(".csv")}
+    made: dict[str, list[dict[str, Any]]] = {}
+    if files := [source for source in sources if source.endswith(".csv")]:  # pydantic is loaded for these alone
+        from results import closed, closed_csv
+
+        known = closed.known([into, *runs.values()])
+        made = {file: closed.made(closed_csv.read(located(file)), known) for file in files}
+    told = dict(zip(runs, merging.merge(into, list(runs.values())), strict=True)) if runs else {}
+    for file, records in made.items():  # all that was typed has been checked by now
+        told[file] = closed.commit(into, records)
+    for source in dict.fromkeys(sources):
+        click.echo(f"{source}: {told[source]}")
     return 0
 
 
-VERBS = (leaderboard, compare, merge)
+@click.command()
+@click.argument("directory", metavar="DIR")
+@options(
+    click.option("--to", metavar="FOLDER", help="Or its URL. Default: DIR-published, beside DIR."),
+    click.option("--records", "with_records", is_flag=True, help="The records too: others can merge them."),
+    JSON,
+)
+def publish(directory: str, to: str | None, with_records: bool, as_json: bool) -> int:
+    """A folder for static hosting or a pull request: board, tables, manifest; nothing of this machine."""
+    from harness.api import located, show
+    from harness.views import opened
+    from results import publish as publishing
+
+    store = opened(directory)
+    made = publishing.publish(store, located(to) if to else publishing.beside(store.out), with_records)
+    folder = show(made.folder)
+    if as_json:
+        click.echo(json.dumps({**asdict(made), "folder": folder}, indent=1))
+        return 0
+    lost = sum(made.gaps.values())
+    click.echo(f"{folder}: {made.files} files, {made.size / 1e6:.1f} MB, {made.cells - lost} of {made.cells} cells")
+    if lost:
+        said = ", ".join(f"{n} {status}" for status, n in made.gaps.items())
+        click.echo(f"incomplete: {said}; README.md and manifest.json say which")
+    if made.damaged:
+        click.echo(f"left out: {made.damaged} records that cannot be read, see `mapbench status {directory}`")
+    click.echo(f"next     mapbench verify {folder}")
+    return 0
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER")
+@options(JSON)
+def verify(folder: str, as_json: bool) -> int:
+    """Whether a publication is what it says: files, keys, coverage, and every number; exit code 3 when it is not."""
+    from harness.api import located
+    from results import verify as verifying
+
+    found = verifying.verify(located(folder))
+    if as_json:
+        facts = {"folder": folder, "ok": not found.problems, **asdict(found)}
+        click.echo(json.dumps({**facts, "problems": [problem._asdict() for problem in found.problems]}, indent=1))
+    else:
+        click.echo(verifying.said(found))
+    return 3 if found.problems else 0
+
+
+VERBS = (leaderboard, compare, merge, publish, verify)

@@ -9,26 +9,15 @@ same key is the same cell on any machine, and resume, sharing and merging follow
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from results.keys import canonical, key_of
 from results.pairs import name as pair_name
 
 KEY_VERSION = 1  # the form of the spec itself
 PROTOCOL = 2  # bump when training, evaluation, splits or backbones change numbers (a golden test pins keys)
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def canonical(spec: dict[str, Any]) -> str:
-    """One text for one meaning: sorted keys, no spaces, floats by their shortest repr, NaN refused."""
-    return _ENCODER.encode(spec)
-
-
-def key_of(spec: dict[str, Any]) -> str:
-    """The cell's key, 64 hex digits."""
-    return hashlib.sha256(canonical(spec).encode()).hexdigest()
 
 
 def stable_seed(*parts: Any) -> int:

@@ -25,6 +25,8 @@ def trained(out: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     winner = records.winners(records.read_key(out, key)).get(key)
     if winner is None or winner["status"] != "ok":
         raise UsageError(f"the cell above, {key[:12]}, has no ok record in {out}")
+    if winner["checkpoint"] is None:  # its record came out of a publication
+        raise UsageError(f"{out} has no model of the cell above, {key[:12]}: delete its record to train it again")
     return parse(_checkpoint(str(out / winner["checkpoint"]), winner["checkpoint_sha256"])), winner
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.published import FAMILIES, RATIO, UNPROTECTED, Figure
+from results.records import CLOSED
 from results.stats import TIE, interval, places_of
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def against(figures: Sequence[Figure], pairs: pd.DataFrame, cells: pd.DataFrame)
     those asked to block one target alone, or told of none: a union is another question than the published one.
     """
     models = cells[(cells["kind"] == "protect") & cells["current"].astype(bool) & (cells["score"] == "test")]
+    models = models[models["fidelity"] != CLOSED]  # figures that were imported are none of ours
     alone = [len(targets) == 0 or (len(targets) == 1 and "+" not in targets[0]) for targets in models["targets"]]
     models = models.assign(alone=alone)
     specs = {key: json.loads(spec) for key, spec in zip(cells["key"], cells["spec"], strict=True)}

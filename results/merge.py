@@ -44,10 +44,12 @@ def merge(into: Store, sources: list[Store]) -> list[Merged]:
     for source in sources:
         if not place.is_run(source.out):
             raise StoreError(f"{source.out} is not a run directory: it has neither a plan.json nor records")
-        if _same(source.out, into.out):
+        if same(source.out, into.out):
             raise StoreError(f"{source.out} is to be merged into itself: name another directory first")
+        if place.is_publication(source.out) and not records.count(source.out):
+            raise StoreError(f"{source.out} was published without its records: ask for `mapbench publish --records`")
     plan = _plan([store for store in (into, *sources) if place.is_run(store.out)])
-    into.check_writable()
+    ready(into)
     told = [_copy(into, source) for source in sources]
     if plan is not None:
         into.write_plan(plan)
@@ -55,7 +57,15 @@ def merge(into: Store, sources: list[Store]) -> list[Merged]:
     return told
 
 
-def _same(one: Path, other: Path) -> bool:
+def ready(into: Store) -> None:
+    """Raise StoreError where records cannot be added."""
+    if place.is_publication(into.out):
+        raise StoreError(f"{into.out} is a publication, which is not written to: merge it into a run directory")
+    into.check_writable()
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two run directories are one."""
     return str(one) == str(other) or (
         place.is_local(one) and place.is_local(other) and one.resolve() == other.resolve()
     )

@@ -97,11 +97,13 @@ def st_d(source: float | None, target: float | None) -> float | None:
     return source / target if source is not None and target is not None and target > 0 else None
 
 
-def target_removed(before: float, after: float, classes: int) -> float | None:
+def target_removed(before: float | None, after: float | None, classes: int) -> float | None:
     """(A_t - max(B_t, 1/K)) / (A_t - 1/K) of balanced accuracies: the share of what could be removed that is gone.
 
     1: at chance or below (anti-prediction earns nothing more); 0: nothing gone; negative: the target got better.
-    None where A_t <= 1/K: there was nothing to remove.
+    None where A_t <= 1/K: there was nothing to remove; and where one of them is not known.
     """
     chance = 1 / classes
+    if before is None or after is None:
+        return None
     return (before - max(after, chance)) / (before - chance) if before > chance else None

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from results.errors import StoreError
 
 BATCH = 500  # objects that are asked for at once; the protocol's package says how many of them in parallel
+MANIFEST = "manifest.json"  # of what `mapbench publish` made, and of nothing else
 EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
@@ -72,6 +73,11 @@ def is_run(out: Path) -> bool:
     if is_local(out):
         return (out / "plan.json").is_file() or (out / "records").is_dir()
     return exists(out / "plan.json") or exists(out / "records")
+
+
+def is_publication(out: Path) -> bool:
+    """Whether `mapbench publish` made what is there: a folder to be read, verified and merged, not written to."""
+    return exists(out / MANIFEST)
 
 
 def exists(path: Path) -> bool:

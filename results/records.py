@@ -27,6 +27,7 @@ from results.errors import StoreError
 SCHEMA = 1
 STATUSES = ("ok", "failed", "timeout", "oom", "lost", "quarantined", "skipped")
 FINAL = ("ok", "failed", "timeout", "quarantined")  # after these no driver tries again by itself
+CLOSED = "closed"  # the fidelity of a cell whose figures were imported: its code is not public (results/closed.py)
 # A cell that differs from another in nothing but these is the same cell in another version (design 1).
 VERSION_FIELDS = (
     "key_version", "protocol", "method_version", "attack_version", "init", "recipe", "domains", "parent", "inputs",

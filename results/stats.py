@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from results.pairs import SETTING, TIE, Pairs, by_rule, eligible, targets
+from results.records import CLOSED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,17 @@ def _expected(protect: pd.DataFrame, plan: Mapping[str, Any]) -> dict[Row, tuple
         units = expected.setdefault(tuple(cell[name] for name in ROW), (facts, set()))[1]
         for target in targets(cell):
             units.add((cell["source"], target, int(cell["seed"])))
+    for identity, (facts, units) in expected.items():
+        if facts["fidelity"] == CLOSED:  # which of its cells are there, somebody chose: the others' are asked for
+            units.update(*(theirs for other, theirs in _open(expected) if other == identity[:5]))
     return expected
+
+
+def _open(expected: Mapping[Row, tuple[dict[str, Any], set[Unit]]]) -> Iterator[tuple[Row, set[Unit]]]:
+    """The settings and units of the methods that can be run: no controls, and none whose figures were imported."""
+    for identity, (facts, units) in expected.items():
+        if not facts["control"] and facts["fidelity"] != CLOSED:
+            yield identity[:5], units
 
 
 def _pairs_per_scenario(
@@ -146,9 +157,8 @@ def _pairs_per_scenario(
 ) -> dict[tuple[Any, ...], set[tuple[str, str]]]:
     """The pairs that any method of a scenario was asked for: who ran on fewer is not ranked beside the others."""
     wanted: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
-    for identity, (facts, units) in expected.items():
-        if not facts["control"]:
-            wanted.setdefault(identity[:5], set()).update(unit[:2] for unit in units)
+    for setting, units in _open(expected):
+        wanted.setdefault(setting, set()).update(unit[:2] for unit in units)
     return wanted
 
 

@@ -97,21 +97,38 @@ def build(all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None)
     return {name: pa.Table.from_pylist(found[name], schema) for name, schema in SCHEMAS.items()}
 
 
+def stamped(all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None, covers: int) -> dict[str, pa.Table]:
+    """`build`, with what a table's file says of itself. `covers`: the number of record files that lie beside it,
+    damaged ones included; while that is their number, `read` takes the file for what they say."""
+    stamp = {
+        "mapbench.schema_version": str(SCHEMA_VERSION),
+        "mapbench.writer": f"mapbench {version()}",
+        "mapbench.covers": _covers(covers, plan),
+    }
+    return {name: table.replace_schema_metadata(stamp) for name, table in build(all_records, plan).items()}
+
+
+def encoded(table: pa.Table) -> bytes:
+    """The content of a table's file: the same table gives the same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def decoded(content: bytes) -> pa.Table:
+    """The table of a file's content. OSError or ArrowException where it is none."""
+    # by this thread alone: a process that ends while Arrow's threads begin is aborted, two times of 25 as measured
+    return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
+
+
 def write(
     out: Path, all_records: Sequence[dict[str, Any]], plan: Mapping[str, Any] | None, covers: int
 ) -> dict[str, pa.Table]:
     """Build and rewrite `out`/tables/*.parquet whole. `covers`: the number of record files, damaged ones included."""
-    stamp = {
-        "mapbench.schema_version": str(SCHEMA_VERSION),
-        "mapbench.writer": f"mapbench {_version()}",
-        "mapbench.covers": _covers(covers, plan),
-    }
-    built = {name: table.replace_schema_metadata(stamp) for name, table in build(all_records, plan).items()}
+    built = stamped(all_records, plan, covers)
     for name, table in built.items():
         # In memory first: a disk that fills up half-way leaves the old file, not half of the new one.
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        records.atomic_write(_path(out, name), buffer.getvalue())
+        records.atomic_write(_path(out, name), encoded(table))
     return built
 
 
@@ -131,7 +148,8 @@ def refresh(store: Store) -> None:
 
 def read(out: str | Path, name: str) -> pa.Table:
     """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
-    are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
+    are rebuilt from the records (and written, where that is possible: never in what was published, whose manifest
+    knows every file). Raises StoreError where `out` holds no run, or was published and has no records to rebuild from.
     """
     store = Store(out)
     out = store.out
@@ -142,6 +160,12 @@ def read(out: str | Path, name: str) -> pa.Table:
     if table is not None:
         return table
     found = store.records()
+    if place.is_publication(out):
+        if not found:
+            raise StoreError(
+                f"{out} was published without its records, and its table {name} is damaged or of another version"
+            )
+        return build(found, plan)[name]
     try:
         return write(out, found, plan, len(found) + len(store.damaged()))[name]
     except StoreError:
@@ -151,8 +175,7 @@ def read(out: str | Path, name: str) -> pa.Table:
 def _held(out: Path, name: str, covers: str) -> pa.Table | None:
     """One table as it was written, where it is whole, of this schema, and made from what `covers` says."""
     try:
-        # by this thread alone: a process that ends while Arrow's threads begin is aborted, two times of 25 as measured
-        table = pq.ParquetFile(pa.BufferReader(place.get(_path(out, name))), pre_buffer=False).read(use_threads=False)
+        table = decoded(place.get(_path(out, name)))
     except (OSError, pa.ArrowException):
         return None
     made_from = (table.schema.metadata or {}).get(b"mapbench.covers", b"").decode()
@@ -170,7 +193,8 @@ def _covers(files: int, plan: Mapping[str, Any] | None) -> str:
     return f"{SCHEMA_VERSION} {files} {hashlib.sha256(suites.encode()).hexdigest()[:16]}"
 
 
-def _version() -> str:
+def version() -> str:
+    """mapbench's own."""
     try:
         return metadata.version("mapbench")
     except metadata.PackageNotFoundError:

@@ -149,7 +149,9 @@ def references(group: Group) -> list[dict[str, str]]:
     blank = dict.fromkeys((column.name for column in COLUMNS), "")
     rows = []
     if len(group.frame):
-        widest = group.frame.sort_values("pairs_done", ascending=False, kind="stable").iloc[0]
+        known = group.frame["target_before_argmax"].notna()  # of a closed method it may not be
+        order = group.frame.assign(_known=known).sort_values(["_known", "pairs_done"], ascending=False, kind="stable")
+        widest = order.iloc[0]
         before = {f"target_after_{a}": number(widest[f"target_before_{a}"]) for a in ATTACKERS}
         rows.append(blank | before | {"rank": "ref", "variant": "f_s, unprotected"})
     for _, row in group.untrained.iterrows():

@@ -225,9 +225,11 @@ def assemble(
         for commit, dirty in zip(ok["git_commit"], ok["git_dirty"], strict=True)
         if is_defined(commit)
     }
+    # what was published names no host, and what was imported no device either
     machines = {
-        f"{device} on {host}, torch {torch}"
+        f"{device}{f' on {host}' if is_defined(host) else ''}, torch {torch}"
         for device, host, torch in zip(ok["device"], ok["host"], ok["torch"], strict=True)
+        if is_defined(device)
     }
     return Board(
         frame=stats.board(pairs, cells, plan),

@@ -40,6 +40,9 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("clean", "runs/none"), "runs/none is not a run directory"),
         (("merge", "runs/all", "runs/none"), "runs/none is not a run directory"),
         (("merge", "runs/all"), "Missing argument 'FROM...'"),
+        (("merge", "runs/all", "mine.csv"), "cannot read"),
+        (("publish", "runs/none"), "runs/none is not a run directory"),
+        (("verify", "runs/none"), "runs/none is not a publication"),
         (("status", "runs/none"), "runs/none is not a run directory"),
         (("leaderboard", "runs/none"), "runs/none is not a run directory"),
         (("compare", "runs/none", "published"), "runs/none is not a run directory"),
@@ -85,7 +88,7 @@ def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
     bare = time.perf_counter() - bare
     assert min(times) < 5 * bare + 0.3  # a ratio, because machines differ; what it may load is asserted in test_run
     listed = {line.split()[0] for line in said.stdout.split("Commands:")[1].strip().split("\n")}
-    verbs = "run plan status retry clean merge leaderboard compare list check data new doctor"
+    verbs = "run plan status retry clean merge publish verify leaderboard compare list check data new doctor"
     assert listed == set(verbs.split())
 
 

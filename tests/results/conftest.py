@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from results.keys import key_of
 
 DOMAINS = ["a", "b", "c"]
 CLASSES = 10
@@ -26,7 +26,7 @@ def score(domain: str, correct: int, total: int = 100, part: str = "test", **pro
 
 def record(spec: dict[str, Any], cell: dict[str, Any], rows: list[dict[str, Any]], **changed: Any) -> dict[str, Any]:
     serial = next(_serial)
-    key = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    key = key_of(spec)
     return {
         "schema": 1, "key": key, "attempt": 1, "uuid": f"{serial:08x}", "status": "ok", "spec": spec, "cell": cell,
         "parent_checkpoint": None, "flags": [], "error": None, "started": float(serial), "finished": serial + 0.5,

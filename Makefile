@@ -3,7 +3,7 @@
 # make soak    the same set-up, then what takes longer: 20 kills of the driver, nodes that die, the overheads' and the
 #              data path's ratios
 # make bench   our own code beside the published form of NTL and CUTI: ratios, each with a floor (2 minutes on 2 cores)
-# make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (51 minutes on 2 cores)
+# make full    the embedded suite in full: 12 pairs, all methods and controls, 3 seeds (43 minutes on 2 cores)
 
 PYTHON ?= python3
 BIN := .venv/bin

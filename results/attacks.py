@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.intervals import interval, places_of
 from results.pairs import Pairs, by_rule, eligible
-from results.stats import ROW, interval, places_of, removed_against
+from results.stats import ROW, removed_against
 
 if TYPE_CHECKING:
     import pandas as pd

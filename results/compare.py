@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.intervals import interval, places_of
+from results.pairs import TIE
 from results.published import FAMILIES, RATIO, UNPROTECTED, Figure
 from results.records import CLOSED
-from results.stats import TIE, interval, places_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.pairs import SETTING, TIE, Pairs, by_rule, eligible, targets
+from results.intervals import interval, places_of
+from results.pairs import SETTING, Pairs, by_rule, eligible, targets
+from results.ranks import ranked
 from results.records import CLOSED
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ ATTACKERS = {
 }
 ROW = [*SETTING, "scenario", "variant", "start"]
 RANKED_WITHIN = [*SETTING, "scenario", "tuned"]  # as described and tuned are never compared across the two (design 4)
-SOURCE_BUDGET = 0.02  # a method whose source_drop interval reaches this is ranked after those that stay under it
-CONFIDENCE = 0.95
 
 COLUMNS = (
     *ROW, "method", "fidelity", "control", "tuned", "seeds", "units", "pairs_done", "pairs_expected",
@@ -124,7 +124,7 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
     both = frame["tuned"] & (frame["variant"] == frame["method"])
     among_tuned = frame[both] if (frame["tuned"] & ~both).any() else frame.iloc[:0]
     frame = pd.concat([frame.assign(tuned=frame["tuned"] & ~both), among_tuned], ignore_index=True)
-    return _ranked(frame)[list(COLUMNS)]
+    return ranked(frame, ATTACKERS, RANKED_WITHIN)[list(COLUMNS)]
 
 
 def _expected(protect: pd.DataFrame, plan: Mapping[str, Any]) -> dict[Row, tuple[dict[str, Any], set[Unit]]]:
@@ -241,14 +241,6 @@ def removed_against(
     return numbers
 
 
-def places_of(rows: pd.DataFrame, *names: str) -> dict[tuple[Any, ...], list[int]]:
-    """Row numbers by the values of some columns; a plain dict is ten times as fast as groupby on a board's few rows."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for place, value in enumerate(zip(*(rows[name] for name in names), strict=True)):
-        groups.setdefault(value, []).append(place)
-    return groups
-
-
 def _units(mine: pd.DataFrame, name: str) -> list[np.ndarray]:
     """For each source, one value per train cell: its mean over the targets."""
     values = mine[name].to_numpy()
@@ -264,43 +256,3 @@ def _mean(values: Sequence[float] | np.ndarray) -> float:
     """Of those that are defined; NaN of none."""
     defined = [value for value in values if not math.isnan(value)]
     return float(np.mean(defined)) if defined else math.nan
-
-
-def interval(estimate: float, strata: list[np.ndarray], weight: int) -> tuple[float, float, int]:
-    """t-interval of (sum of the strata's means) / weight: low, high, degrees of freedom.
-
-    Sources are fixed and their train cells replicate them, so variance is what varies within a source, pooled
-    (ddof = 1). NaN bounds where no source has two train cells.
-    """
-    from scipy.stats import t
-
-    df = sum(len(values) - 1 for values in strata)
-    if df == 0:
-        return math.nan, math.nan, 0
-    pooled = sum(float(((values - values.mean()) ** 2).sum()) for values in strata) / df
-    error = math.sqrt(pooled * sum(1 / len(values) for values in strata)) / weight
-    half = float(t.ppf((1 + CONFIDENCE) / 2, df)) * error
-    return estimate - half, estimate + half, df
-
-
-def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds rank_basis and rank_a: rows under the source budget first, then by target_removed_a; equal ones share."""
-    point = frame["source_drop_high"].isna()
-    frame = frame.assign(rank_basis=np.where(point, "point", "interval"))
-    drop = frame["source_drop_high"].where(~point, frame["source_drop"])
-    fit = ~frame["control"].astype(bool) & (frame["pairs_done"] == frame["pairs_expected"]) & drop.notna()
-    for attacker in ATTACKERS:
-        removed = frame[f"target_removed_{attacker}"]
-        ranks: dict[Any, int] = {}
-        for _, group in frame[fit & removed.notna()].groupby(RANKED_WITHIN, dropna=False):
-            worth = [(bool(drop[row] >= SOURCE_BUDGET), -float(removed[row]), row) for row in group.index]
-            before: tuple[bool, float, Any] | None = None
-            for place, this in enumerate(sorted(worth), start=1):
-                shared = before is not None and before[0] == this[0] and this[1] - before[1] <= TIE
-                ranks[this[2]] = ranks[before[2]] if before and shared else place
-                before = this
-        frame[f"rank_{attacker}"] = [ranks.get(row) for row in frame.index]
-        frame[f"rank_{attacker}"] = frame[f"rank_{attacker}"].astype("Int64")
-    keys = [*SETTING, "scenario", "control", "tuned", "rank_argmax", "_worth", "variant"]
-    order = frame.assign(_worth=-frame["target_removed_argmax"]).sort_values(keys, kind="stable", na_position="last")
-    return order.drop(columns="_worth").reset_index(drop=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.leaderboard.board import Board, Gap, Group, assemble, is_defined, load, ordered, within_budget
-from results.stats import SOURCE_BUDGET
+from results.ranks import SOURCE_BUDGET
 
 __all__ = [
     "ATTACKERS", "ATTACK_COLUMNS", "COLUMNS", "INTERVALS", "MAP_SENTENCE", "Board", "Column", "Gap", "Group", "Sheet",

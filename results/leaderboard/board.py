@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.stats import ROW, SETTING, SOURCE_BUDGET
+from results.ranks import SOURCE_BUDGET
+from results.stats import ROW, SETTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +129,19 @@ class Board:
                     domains=suite.get("domains", []),
                     attacks=self._attacks_on(frame, none),
                 )
+
+    def compared(self, group: Group) -> pd.DataFrame:
+        """Every two variants of a table on the same train cells, see results.paired.compared."""
+        from results import paired
+        from results.pairs import by_rule, eligible
+
+        place = (group.suite, group.split_seed, group.score, group.backbone)
+        here = (self.pairs[SETTING] == place).all(axis=1) & (self.pairs["role"] == "target")
+        pairs = self.pairs[here]
+        asked = set(zip(pairs["source"], pairs["target"], strict=True))
+        suite = self.plan.get("suites", {}).get(group.suite, {})
+        counted, _ = eligible(asked, suite, by_rule(self.pairs).get(place, set()))
+        return paired.compared(group.frame, pairs, self.cells, counted)
 
     def _attacks_on(self, *frames: pd.DataFrame) -> pd.DataFrame:
         """The attacks on these rows, in their order."""

@@ -196,6 +196,34 @@ def test_ranks_put_methods_that_keep_the_source_first(make: SimpleNamespace) -> 
     assert list(frame["variant"][:3]) == ["good", "same", "weak"]
 
 
+def test_rows_share_a_rank_where_their_intervals_overlap(make: SimpleNamespace) -> None:
+    middle = {"sure": (30, 0), "wide": (34, 12), "behind": (36, 1), "last": (60, 1)}  # mean and spread over seeds
+
+    def after(method: str, source: str, target: str, seed: int) -> dict[str, int]:
+        mean, spread = middle[method]
+        return {target: mean + spread * (seed - 1)}
+
+    frame = board(grid(make, after, tuple(middle)), None).set_index("variant")
+    low, high = frame["target_removed_argmax_low"], frame["target_removed_argmax_high"]
+    assert high["behind"] < low["sure"] < high["wide"]
+    assert low["wide"] < high["behind"]
+    assert high["last"] < low["wide"]
+    assert frame["rank_argmax"].to_dict() == {"sure": 1, "wide": 1, "behind": 2, "last": 4}
+
+
+def test_ranks_never_run_against_the_estimates(make: SimpleNamespace) -> None:
+    """`vague` is not clearly worse than `best`, but `clear`, which removes more, is: it cannot come before that."""
+    middle = {"best": (20, 0), "clear": (30, 1), "vague": (32, 30)}
+
+    def after(method: str, source: str, target: str, seed: int) -> dict[str, int]:
+        mean, spread = middle[method]
+        return {target: mean + spread * (seed - 1)}
+
+    frame = board(grid(make, after, tuple(middle)), None).set_index("variant")
+    assert frame["target_removed_argmax_high"]["vague"] > frame["target_removed_argmax_low"]["best"]
+    assert frame["rank_argmax"].to_dict() == {"best": 1, "clear": 2, "vague": 2}
+
+
 def test_the_interval_decides_who_kept_the_source_not_the_estimate(make: SimpleNamespace) -> None:
     def after(method: str, source: str, target: str, seed: int) -> dict[str, int]:
         return {source: 90 - (4 if method == "noisy" and seed == 0 else 1 if method == "calm" else 0), target: 10}

@@ -1,0 +1,76 @@
+"""The sentences on a table: they name the best within the budget, how sure that is, and who beats it anyway."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from results.leaderboard import number, with_interval
+from results.leaderboard.reading import p_text, reading
+
+
+def said(grid, attacker="argmax", **made):
+    board = grid(**made).board()
+    (group,) = board.groups()
+    return reading(group, board.compared(group), attacker), group.frame.set_index("variant")
+
+
+def test_it_names_the_best_its_interval_its_n_and_the_next(grid):
+    text, rows = said(grid)
+    best, next_ = "sa-map[cap=sample]", "cuti"
+    assert text.startswith(
+        f"Against an attacker who takes the model's answers as they are, {best} ranks first among methods that keep "
+        f"their source drop under 0.02: it removes {with_interval(rows.loc[best], 'target_removed_argmax')} of the "
+        f"target accuracy above chance at a source drop of {with_interval(rows.loc[best], 'source_drop')} "
+        f"(n = 12 train cells, 3 seeds, {int(rows.loc[best, 'eligible_pairs'])} eligible pairs)."
+    )
+    gap = rows.loc[best, "target_removed_argmax"] - rows.loc[next_, "target_removed_argmax"]
+    assert f"{next_} comes next and, on the same train cells, removes {number(gap)}±" in text
+    assert "Holm's p < 0.001)." in text
+    assert "3 seeds are fewer than 5: ranks are not settled." in text
+
+
+def test_who_removes_more_at_a_price_is_named_with_the_price(grid):
+    text, rows = said(grid, attacker="argmax")
+    assert f"ntl removes more ({with_interval(rows.loc['ntl'], 'target_removed_argmax')}), but its source drop" in text
+    assert with_interval(rows.loc["ntl"], "source_drop") in text
+
+
+def test_the_strongest_attacker_has_a_word(grid):
+    text, rows = said(grid)
+    left = with_interval(rows.loc["sa-map[cap=sample]"], "target_removed_decoded")
+    assert "the strongest attacker tried, who decodes the logits by a logistic map" in text
+    assert f"leaves {left} removed." in text
+    text, _ = said(grid, attacked=0.99)
+    assert "the strongest attacker tried, who uses probe on 200 images" in text
+
+
+def test_what_cannot_be_told_apart_says_so(grid):
+    effects = {
+        "one": (0.995, 0.200, 0.2, 0.8, False),
+        "two": (0.995, 0.201, 0.2, 0.8, False),
+        "flat": (0.999, 0.10, 0.1, 0.8, True),
+    }
+    text, _ = said(grid, effects=effects)
+    assert "one and two share the first rank" in text
+    assert "two comes next and, on the same train cells, cannot be told apart from it (a difference of" in text
+    assert "The control flat removes as much or more:" in text
+
+
+def test_one_train_cell_and_no_rank_say_so(grid):
+    text, _ = said(grid, seeds=1)
+    assert "One train cell per source: there is no interval, and nothing can be told apart." in text
+    assert "Holm" not in text
+    dropped = tuple((v, "uci", "print", 0) for v in ("sa-map[cap=sample]", "cuti", "ntl"))
+    text, _ = said(grid, drop=dropped)
+    assert text == "No method is ranked: pairs are missing, or no pair is eligible."
+
+
+def test_where_none_keeps_the_source_the_first_words_say_it(grid):
+    text, _ = said(grid, effects={"ntl": (0.90, 0.08, 0.30, 0.75, False)})
+    assert text.startswith("No method keeps its source drop under 0.02.")
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0002, "< 0.001"), (0.0044, "0.004"), (0.031, "0.03"), (1.0, "1.00")])
+def test_p_is_printed_as_exactly_as_it_means_something(p, text):
+    assert p_text(np.float64(p)) == text

@@ -99,13 +99,13 @@ def publish(directory: str, to: str | None, with_records: bool, as_json: bool) -
     made = publishing.publish(store, located(to) if to else publishing.beside(store.out), with_records)
     folder = show(made.folder)
     if as_json:
-        click.echo(json.dumps({**asdict(made), "folder": folder}, indent=1))
+        click.echo(json.dumps(vars(made) | {"folder": folder}, indent=1))
         return 0
-    lost = sum(made.gaps.values())
-    click.echo(f"{folder}: {made.files} files, {made.size / 1e6:.1f} MB, {made.cells - lost} of {made.cells} cells")
-    if lost:
-        said = ", ".join(f"{n} {status}" for status, n in made.gaps.items())
-        click.echo(f"incomplete: {said}; README.md and manifest.json say which")
+    done = made.cells - sum(made.gaps.values())
+    skipped = f", {made.gaps['skipped']} skipped" if "skipped" in made.gaps else ""  # by the grid's own rules
+    click.echo(f"{folder}: {made.files} files, {made.size / 1e6:.1f} MB, {done} of {made.cells} cells{skipped}")
+    if lost := ", ".join(f"{n} {status}" for status, n in made.gaps.items() if status != "skipped"):
+        click.echo(f"incomplete: {lost}; README.md and manifest.json say which")
     if made.damaged:
         click.echo(f"left out: {made.damaged} records that cannot be read, see `mapbench status {directory}`")
     click.echo(f"next     mapbench verify {folder}")

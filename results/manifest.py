@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from results import place
 from results.errors import StoreError
+from results.records import CLOSED
 from results.stats import ROW
 
 SCHEMA = 1
@@ -67,25 +68,22 @@ class Listed(_Strict):
     status: str
     planned: bool
     current: bool
+    imported: bool  # its figures, of a method whose code is not public: nobody here ran it
     record: Sha256 | None
 
 
-class Coverage(_Strict):
-    """How many current cells of a kind, or protect cells of a variant, are there of those expected."""
-
-    done: Count
-    expected: Count
-    other: dict[str, Count]  # how the rest ended, or missing
-
-
-class Kind(Coverage):
-    """All cells of a kind."""
+class Kind(_Strict):
+    """How many current cells of a kind are there of those expected, without imported ones. `other`: how the rest ended,
+    or missing."""
 
     kind: str
+    done: Count
+    expected: Count
+    other: dict[str, Count]
 
 
-class Variant(Coverage):
-    """The protect cells of one row of the board."""
+class Variant(_Strict):
+    """The same of the protect cells of one row of the board."""
 
     suite: str
     split_seed: int
@@ -94,6 +92,9 @@ class Variant(Coverage):
     scenario: str | None
     variant: str
     start: str | None
+    done: Count
+    expected: Count
+    other: dict[str, Count]
 
 
 class File(_Strict):
@@ -139,8 +140,8 @@ def scored(plan: Mapping[str, Any]) -> str:
 
 
 def counted(cells: Iterable[Listed]) -> tuple[int, dict[str, int]]:
-    """How many current cells there are, and how those ended that are not ok."""
-    ends = Counter(cell.status for cell in cells if cell.current)
+    """How many current cells there are, without those that were imported, and how those ended that are not ok."""
+    ends = Counter(cell.status for cell in cells if cell.current and not cell.imported)
     return ends.total(), {status: n for status, n in sorted(ends.items()) if status != "ok"}
 
 
@@ -231,6 +232,7 @@ def listed(
             Listed(
                 key=key, kind=facts["kind"], status=row["status"] if row else MISSING, planned=cell is not None,
                 current=bool(row["current"]) if row else True, record=hashes.get(key),
+                imported=facts["fidelity"] == CLOSED,
             )
         )  # fmt: skip
     return found
@@ -246,7 +248,8 @@ def coverage(
     variants: dict[tuple[Any, ...], Counter[str]] = {}
     for cell in cells:
         if cell.current:
-            kinds.setdefault(cell.kind, Counter())[cell.status] += 1
+            if not cell.imported:
+                kinds.setdefault(cell.kind, Counter())[cell.status] += 1
             if cell.kind == "protect":
                 identity = tuple(facts[cell.key][name] for name in ROW)
                 variants.setdefault(identity, Counter())[cell.status] += 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from results import records
 from results.leaderboard import MAP_SENTENCE, Board
 from results.leaderboard.text import markdown
-from results.manifest import PAGE, Coverage, Manifest, counted
+from results.manifest import PAGE, Kind, Manifest, Variant, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,8 @@ def _machines(claims: Manifest) -> str:
 def _complete(claims: Manifest, board: Board) -> Iterator[str]:
     cells, gaps = counted(claims.cells)
     said = "".join(f", {n} {status}" for status, n in gaps.items())
-    yield f"{cells - sum(gaps.values())} of {cells} cells are ok{said}."
+    more = sum(cell.imported for cell in claims.cells)
+    yield f"{cells - sum(gaps.values())} of {cells} cells are ok{said}." + f" {more} more were imported." * (more > 0)
     rows = ["| cells | done | of | the rest |", "| --- | ---: | ---: | --- |"]
     rows += [_row(kind.kind, kind) for kind in claims.kinds]
     for v in claims.variants:
@@ -101,7 +102,7 @@ def _complete(claims: Manifest, board: Board) -> Iterator[str]:
         yield _items(lines + [f"and {len(lost) - GAPS} more, all in board.json"] * (len(lost) > GAPS))
 
 
-def _row(name: str, covered: Coverage) -> str:
+def _row(name: str, covered: Kind | Variant) -> str:
     rest = ", ".join(f"{n} {status}" for status, n in covered.other.items())
     return f"| {markdown(name)} | {covered.done} | {covered.expected} | {rest} |"
 

@@ -190,7 +190,7 @@ def _covered(e: Evidence) -> Iterator[Problem]:
     kinds, variants = manifest.coverage(right, e.rows["cells"], e.plan["cells"])
     covered = ("done", "expected", "other")
     claims: list[tuple[str, Sequence[BaseModel], Sequence[BaseModel], list[str], tuple[str, ...]]] = [
-        ("cells", e.claims.cells, right, ["key"], ("kind", "status", "planned", "current")),
+        ("cells", e.claims.cells, right, ["key"], ("kind", "status", "planned", "current", "imported")),
         ("kinds", e.claims.kinds, kinds, ["kind"], covered),
         ("variants", e.claims.variants, variants, ROW, covered),
         ("code", e.claims.code, manifest.code(e.rows["cells"]), ["commit", "modified"], ("cells",)),

@@ -197,9 +197,12 @@ def test_it_is_published_and_verified_and_named_in_the_readme(run: SimpleNamespa
         store.commit(one)
     store.write_plan(run.plan)
     publish(store, tmp_path / "out")
-    assert verify.verify(tmp_path / "out").problems == []
+    found = verify.verify(tmp_path / "out")
+    assert (found.problems, found.cells) == ([], len(run.records))  # none of them is counted as run
     readme = (tmp_path / "out" / "README.md").read_text()
     assert "Not rerunnable, because their code is not public" in readme
+    assert "6 of 6 cells are ok. 8 more were imported." in readme
+    assert "| protect | 4 | 4 |" in readme and "vault\\[closed\\] · toy · net" in readme
     assert r"safe\[closed\] (Safe\|, 2026); vault\[closed\] (Vault, 2026)" in readme
 
 

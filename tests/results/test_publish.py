@@ -209,3 +209,13 @@ def test_names_of_methods_and_errors_cannot_act(tmp_path: Path, make: SimpleName
     lines = [line for line in (tmp_path / "out" / "README.md").read_text().splitlines() if line.startswith("|")]
     assert {len(re.sub(r"\\.", "", line).split("|")) for line in lines} == {4, 6}  # two tables, of 2 and 4 columns
     assert verify.verify(tmp_path / "out").problems == []
+
+
+def test_it_may_be_published_to_a_url(run: Callable[..., Store]) -> None:
+    store, to = run(), place.place("memory://published/out")
+    publish(store, to, with_records=True)
+    publish(store, to)
+    found = verify.verify(to)
+    assert (found.problems, found.files) == ([], len(FILES))
+    place.put(to / "notes.txt", b"mine")
+    assert [str(problem) for problem in verify.verify(to).problems] == ["notes.txt: is not listed in manifest.json"]

@@ -116,7 +116,7 @@ def test_a_pair_where_there_is_nothing_to_remove_is_in_no_difference(make: Simpl
                 records.append(make.protect(parent, [target], {target: 30 + gain + seed}, method))
     pairs = tables.build(records, None)["pairs"].to_pandas()
     got = paired.removed_difference(*sides(pairs, "one", "two"), PAIRS)
-    assert (got.pairs, got.units, got.wins) == (3, 6, 9)
+    assert (got.pairs, got.units, got.wins, got.losses) == (3, 6, 9, 0)
     assert got.estimate == pytest.approx(6 / 60)
 
 

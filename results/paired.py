@@ -10,15 +10,14 @@ that (the test shows by how much).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.intervals import error, interval, places_of
+from results.intervals import CONFIDENCE, error, interval, places_of
 from results.pairs import TIE, Pairs
 from results.stats import ATTACKERS, ROW
 
@@ -61,7 +60,8 @@ def removed_difference(a: pd.DataFrame, b: pd.DataFrame, counted: Pairs, attacke
     columns = ("target_before_balanced", after, "classes")
     pairs = sorted(counted & _pairs(a) & _pairs(b))
     seeds = sorted({*a["seed"], *b["seed"]})
-    return _removed(_laid(a, columns, pairs, seeds), _laid(b, columns, pairs, seeds), pairs, after)
+    found = _removed(_laid(a, columns, pairs, seeds), _stacked([_laid(b, columns, pairs, seeds)]), pairs, after)
+    return Difference(**{name: values[0].item() for name, values in found.items()})
 
 
 def mean_difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Difference:
@@ -78,51 +78,89 @@ def mean_difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Difference
         if have.any():
             strata.append(np.nanmean(mine[:, have], axis=0))
     estimate = float(np.mean([values.mean() for values in strata])) if strata else math.nan
-    return _difference(estimate, strata, len(strata), difference[there], int(there.any(axis=1).sum()))
+    return _difference(estimate, strata, difference[there], int(there.any(axis=1).sum()))
 
 
-def _removed(a: Laid, b: Laid, pairs: Sequence[tuple[str, str]], after: str) -> Difference:
+def _removed(a: Laid, b: Laid, pairs: Sequence[tuple[str, str]], after: str) -> Laid:
+    """The fields of Difference for a against each of `b`, whose arrays are (several, pairs, seeds)."""
+    from scipy.stats import t
+
     there = ~np.isnan(a[after] + b[after] + a["target_before_balanced"] + b["target_before_balanced"])
-    chance = 1 / np.nanmax(np.where(there, a["classes"], 1.0), axis=1, initial=1.0, keepdims=True)
-    shares, slopes, seen, varies, used = [], [], [], np.zeros(len(pairs), dtype=bool), there.any(axis=1)
+    chance = 1 / np.where(there, a["classes"], 1.0).max(axis=2, initial=1.0, keepdims=True)
+    shares, slopes, seen, varies, used = [], [], [], False, there.any(axis=2)
     for side in (a, b):
         before, left = side["target_before_balanced"], side[after]
         mean_before, mean_left = _row_means(before, there), _row_means(left, there)
         room, kept = mean_before - chance, np.maximum(mean_left - chance, 0.0)
-        used &= (np.nan_to_num(room) > 0)[:, 0]  # else there is nothing to remove
+        used = used & (np.nan_to_num(room) > 0)[..., 0]  # else there is nothing to remove
         with np.errstate(invalid="ignore", divide="ignore"):
-            shares.append(1 - (kept / room)[:, 0])
+            shares.append(1 - (kept / room)[..., 0])
             slope = (kept * (before - mean_before) - room * (left - mean_left)) / room**2
             seen.append(1 - np.maximum(left - chance, 0.0) / room)
         slopes.append(np.where(kept > 0, slope, 0.0))  # a mean below chance adds a constant 1
-        varies |= (np.nan_to_num(kept) > 0)[:, 0]
-    there &= used[:, None]
-    change = np.where(there, slopes[0] - slopes[1], 0.0)
-    places = [mine for mine in _by_source(pairs) if used[mine].any()]
-    # A source whose pairs are all below chance cannot vary: it adds neither variance nor degrees of freedom.
-    free = [mine for mine in places if varies[mine][used[mine]].any()] or places
-    strata = [change[mine].sum(axis=0)[there[mine].any(axis=0)] for mine in free]
-    count = int(used.sum())
-    estimate = float((shares[0] - shares[1])[used].mean()) if count else math.nan
-    units = sum(int(there[mine].any(axis=0).sum()) for mine in places)
-    return _difference(estimate, strata, max(count, 1), (seen[0] - seen[1])[there], count, units)
+        varies = varies | (np.nan_to_num(kept) > 0)[..., 0]
+    there &= used[..., None]
+    count = used.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        estimate = np.where(used, shares[0] - shares[1], 0.0).sum(axis=1) / count
+    units, spread, df = _over_sources(np.where(there, slopes[0] - slopes[1], 0.0), there, used & varies, pairs)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread /= count
+        half = t.ppf((1 + CONFIDENCE) / 2, df) * spread
+        p = 2 * t.sf(np.abs(estimate) / spread, df)
+    same = spread <= TIE  # every train cell says the same, to the last digit that is kept
+    apart = np.where(there, seen[0] - seen[1], 0.0)
+    wins, losses = ((sign * apart > TIE).sum(axis=(1, 2)) for sign in (1, -1))
+    return {
+        "estimate": estimate,
+        "low": np.where(df > 0, estimate - half, math.nan),
+        "high": np.where(df > 0, estimate + half, math.nan),
+        "df": df,
+        "p": np.where(df > 0, np.where(same, np.abs(estimate) <= TIE, p), math.nan),
+        "units": units,
+        "pairs": count,
+        "wins": wins,
+        "ties": there.sum(axis=(1, 2)) - wins - losses,
+        "losses": losses,
+    }
 
 
-def _difference(
-    estimate: float, strata: list[np.ndarray], weight: int, seen: np.ndarray, pairs: int, units: int | None = None
-) -> Difference:
+def _over_sources(
+    change: np.ndarray, there: np.ndarray, varies: np.ndarray, pairs: Sequence[tuple[str, str]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Train cells, standard error of the sum over pairs, and its degrees of freedom: results.intervals.error for many.
+
+    A source whose pairs are all below chance cannot vary: it adds neither variance nor degrees of freedom, unless no
+    source can.
+    """
+    units, squares, inverse, df = (np.zeros(len(change)) for _ in range(4))
+    some = varies.any(axis=1)
+    for mine in _by_source(pairs):
+        have = there[:, mine].any(axis=1)
+        n = have.sum(axis=1)
+        free = (varies[:, mine].any(axis=1) | ~some) & (n > 0)
+        sums = change[:, mine].sum(axis=1)
+        middle = np.divide(sums.sum(axis=1), n, out=np.zeros(len(n)), where=n > 0)
+        units += n
+        squares += np.where(free, (np.where(have, sums - middle[:, None], 0.0) ** 2).sum(axis=1), 0.0)
+        inverse += np.divide(1.0, n, out=np.zeros(len(n)), where=free)
+        df += np.where(free, n - 1, 0)
+    spread = np.sqrt(np.divide(squares, df, out=np.full(len(df), math.nan), where=df > 0) * inverse)
+    return units.astype(int), spread, df.astype(int)
+
+
+def _difference(estimate: float, strata: list[np.ndarray], seen: np.ndarray, pairs: int) -> Difference:
     """The estimate with its interval and test from what each train cell adds; `seen`: the observations' differences."""
     from scipy.stats import t
 
     wins, losses = int((seen > TIE).sum()), int((seen < -TIE).sum())
-    units = sum(map(len, strata)) if units is None else units
-    counts = {"units": units, "pairs": pairs, "wins": wins, "ties": len(seen) - wins - losses, "losses": losses}
-    spread, df = error(strata, max(weight, 1))
-    if not df or math.isnan(estimate):
-        return Difference(estimate, math.nan, math.nan, 0, math.nan, **counts)
-    low, high, df = interval(estimate, strata, max(weight, 1))
-    if spread <= TIE:  # every train cell says the same, to the last digit that is kept
-        return Difference(estimate, low, high, df, 1.0 if abs(estimate) <= TIE else 0.0, **counts)
+    counts = {"units": sum(map(len, strata)), "pairs": pairs}
+    counts |= {"wins": wins, "ties": len(seen) - wins - losses, "losses": losses}
+    weight = max(len(strata), 1)
+    (spread, df), (low, high, _) = error(strata, weight), interval(estimate, strata, weight)
+    if not df or spread <= TIE:  # every train cell says the same, to the last digit that is kept
+        p = math.nan if not df else float(abs(estimate) <= TIE)
+        return Difference(estimate, low, high, df, p, **counts)
     return Difference(estimate, low, high, df, float(2 * t.sf(abs(estimate) / spread, df)), **counts)
 
 
@@ -153,36 +191,38 @@ def compared(rows: pd.DataFrame, pairs: pd.DataFrame, cells: pd.DataFrame, count
     """
     import pandas as pd
 
-    made: list[dict[str, Any]] = []
     used = pairs[(pairs["role"] == "target") & pairs["current"].astype(bool)]
     named = sorted(counted & _pairs(used))
     seeds = sorted(set(used["seed"]))
-    afters = [after for _, after in ATTACKERS.values()]
+    columns = ["target_before_balanced", "classes", *(after for _, after in ATTACKERS.values())]
     groups = places_of(used, *ROW)
+    order = list(rows[ROW].itertuples(index=False, name=None))
+    laid = _stacked([_laid(used.iloc[groups.get(row, [])], columns, named, seeds) for row in order])
     ran = cells[(cells["kind"] == "protect") & cells["current"].astype(bool) & (cells["status"] == "ok")]
     ran_by = places_of(ran, *ROW)
-    laid, made_on = {}, {}
-    for identity in rows[ROW].itertuples(index=False, name=None):
-        mine = used.iloc[groups.get(identity, [])]
-        laid[identity] = _laid(mine, ("target_before_balanced", "classes", *afters), named, seeds)
-        some = ran.iloc[ran_by.get(identity, [])]
-        made_on[identity] = {name: set(some[name].dropna()) for name in ("torch", "device")}
-    facts = list(zip(rows[ROW].itertuples(index=False, name=None), rows["control"].astype(bool), strict=True))
-    for (a, a_control), (b, b_control) in itertools.combinations(facts, 2):
-        if a_control and b_control:
+    made_on = [_made_on(ran.iloc[ran_by.get(row, [])]) for row in order]
+    control = rows["control"].to_numpy(dtype=bool)
+    places = np.arange(len(order))
+    made = []
+    for place in np.flatnonzero(~control):
+        beside = places[control | (places > place)]
+        if not len(beside):
             continue
-        one, other = (b, a) if a_control else (a, b)
+        facts = {
+            "a": order[place][-2], "a_start": order[place][-1], "b": [order[other][-2] for other in beside],
+            "b_start": [order[other][-1] for other in beside],
+            "family": np.where(control[beside], "controls", "methods"),
+            "differs": [_differs(made_on[place], made_on[other]) for other in beside],
+        }  # fmt: skip
+        one = {name: values[place] for name, values in laid.items()}
+        others = {name: values[beside] for name, values in laid.items()}
         for attacker, (_, after) in ATTACKERS.items():
-            difference = asdict(_removed(laid[one], laid[other], named, after))
-            made.append(
-                {"attacker": attacker, "a": one[-2], "a_start": one[-1], "b": other[-2], "b_start": other[-1]}
-                | {"family": "controls" if a_control or b_control else "methods", "p_holm": math.nan}
-                | {"difference": difference.pop("estimate"), "differs": _differs(made_on[one], made_on[other])}
-                | difference
-            )
-    frame = pd.DataFrame(made, columns=list(COLUMNS))
-    for places in places_of(frame, "attacker", "family").values():
-        frame.loc[places, "p_holm"] = holm(frame["p"].iloc[places].tolist())
+            found = _removed(one, others, named, after)
+            found["difference"] = found.pop("estimate")
+            made.append(pd.DataFrame({"attacker": attacker, **facts, **found, "p_holm": math.nan}))
+    frame = pd.concat(made, ignore_index=True)[list(COLUMNS)] if made else pd.DataFrame(columns=list(COLUMNS))
+    for family in places_of(frame, "attacker", "family").values():
+        frame.loc[family, "p_holm"] = holm(frame["p"].iloc[family].tolist())
     return frame
 
 
@@ -201,7 +241,11 @@ def cliques(order: Sequence[Any], apart: Collection[frozenset[Any]]) -> list[lis
     return found
 
 
-def _differs(one: dict[str, set[str]], other: dict[str, set[str]]) -> str:
+def _made_on(ran: pd.DataFrame) -> dict[str, frozenset[str]]:
+    return {name: frozenset(ran[name].dropna()) for name in ("torch", "device")}
+
+
+def _differs(one: dict[str, frozenset[str]], other: dict[str, frozenset[str]]) -> str:
     mixed = {name: sorted(one[name] | other[name]) for name in one}
     return "; ".join(f"{name} {', '.join(values)}" for name, values in mixed.items() if len(values) > 1)
 
@@ -238,8 +282,13 @@ def _laid(rows: pd.DataFrame, columns: Sequence[str], pairs: Sequence[tuple[str,
     return laid
 
 
+def _stacked(laid: Sequence[Laid]) -> Laid:
+    """Of several variants: (several, pairs, seeds)."""
+    return {name: np.stack([one[name] for one in laid]) for name in laid[0]} if laid else {}
+
+
 def _row_means(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(pairs, 1): the mean over the seeds that are there; NaN where none is."""
-    n = there.sum(axis=1, keepdims=True)
-    total = np.where(there, values, 0.0).sum(axis=1, keepdims=True)
+    """(..., pairs, 1): the mean over the seeds that are there; NaN where none is."""
+    n = there.sum(axis=-1, keepdims=True)
+    total = np.where(there, values, 0.0).sum(axis=-1, keepdims=True)
     return np.divide(total, n, out=np.full(total.shape, math.nan), where=n > 0)

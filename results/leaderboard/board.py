@@ -136,7 +136,7 @@ class Board:
         from results.pairs import by_rule, eligible
 
         place = (group.suite, group.split_seed, group.score, group.backbone)
-        here = (self.pairs[SETTING] == place).all(axis=1) & (self.pairs["role"] == "target")
+        here = (self.pairs[SETTING] == list(place)).all(axis=1) & (self.pairs["role"] == "target")
         pairs = self.pairs[here]
         asked = set(zip(pairs["source"], pairs["target"], strict=True))
         suite = self.plan.get("suites", {}).get(group.suite, {})

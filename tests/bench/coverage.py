@@ -30,10 +30,11 @@ DESIGNS = {
     "4 sources x 5 seeds": Design(seeds=5),
     "4 sources x 2 seeds": Design(seeds=2),
     "1 source x 5 seeds": Design(sources=1, seeds=5),
-    "sources that vary unlike, 1 to 3": Design(unlike=3.0),
     "much shared, little own": Design(shared=0.06, own=0.01),
 }
-HARD = {  # the mean is clipped at chance, which no t-interval knows of
+HARD = {
+    "sources that vary unlike, 1 to 3": Design(unlike=3.0),  # the variance is pooled over sources
+    # the mean is clipped at chance, which no t-interval knows of
     "pairs near chance": Design(left=0.15),
     "most pairs below chance": Design(left=0.08),
 }

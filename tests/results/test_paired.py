@@ -27,7 +27,7 @@ def frames(make: SimpleNamespace, left: Any, methods: tuple[str, ...] = ("one", 
         records.append(parent)
         for method, target in itertools.product(methods, make.domains):
             if target != source and (counts := left(method, source, target, seed)) is not None:
-                records.append(make.protect(parent, [target], counts, method, {"control": method == "flat"}))
+                records.append(make.protect(parent, [target], counts, method, {"control": method in ("flat", "even")}))
     built = tables.build(records, None)
     return built["pairs"].to_pandas(), built["cells"].to_pandas()
 
@@ -105,6 +105,21 @@ def test_only_what_both_have_is_compared(make: SimpleNamespace) -> None:
     assert paired.mean_difference(*sides(pairs, "one", "two"), "source_drop").pairs == 3
 
 
+def test_a_pair_where_there_is_nothing_to_remove_is_in_no_difference(make: SimpleNamespace) -> None:
+    """f_s is below chance on a:b, whatever protection does there."""
+    records = []
+    for source, seed in itertools.product("ab", range(3)):
+        parent = make.train(source, seed, {"b": 8} if source == "a" else None)
+        records.append(parent)
+        for (method, gain), target in itertools.product({"one": 0, "two": 6}.items(), make.domains):
+            if target != source:
+                records.append(make.protect(parent, [target], {target: 30 + gain + seed}, method))
+    pairs = tables.build(records, None)["pairs"].to_pandas()
+    got = paired.removed_difference(*sides(pairs, "one", "two"), PAIRS)
+    assert (got.pairs, got.units, got.wins, got.losses) == (3, 6, 9, 0)
+    assert got.estimate == pytest.approx(6 / 60)
+
+
 def test_one_seed_has_a_difference_and_no_test(make: SimpleNamespace) -> None:
     pairs, cells = frames(make, lambda m, s, target, i: {target: 20 + 5 * (m == "two")}, seeds=1)
     got = paired.removed_difference(*sides(pairs, "one", "two"), PAIRS)
@@ -128,16 +143,18 @@ def test_nothing_in_common_is_undefined_not_zero(make: SimpleNamespace) -> None:
 
 
 def test_the_table_has_methods_among_themselves_and_each_beside_the_controls(make: SimpleNamespace) -> None:
-    counts = {"one": 20, "two": 30, "three": 30, "flat": 15}
+    counts = {"one": 20, "two": 30, "three": 30, "flat": 15, "even": 12}
     pairs, cells = frames(make, lambda m, s, target, i: {target: counts[m] + i * (m != "one")}, tuple(counts))
-    rows = stats.board(pairs, cells, None)
+    rows = stats.board(pairs, cells, None).sort_values("target_removed_argmax", ascending=False)
+    assert rows["variant"].tolist()[:2] == ["even", "flat"]  # controls first, as on a board where they remove more
     got = paired.compared(rows, pairs, cells, PAIRS)
     assert tuple(got.columns) == paired.COLUMNS
     mine = got[got["attacker"] == "argmax"]
     methods, controls = (mine[mine["family"] == name] for name in ("methods", "controls"))
     assert len(methods) == 3
     assert set(controls["a"]) == {"one", "two", "three"}
-    assert set(controls["b"]) == {"flat"}
+    assert set(controls["b"]) == {"flat", "even"}
+    assert (controls["difference"] < 0).all()
     for family in (methods, controls):
         assert family["p_holm"].tolist() == pytest.approx(paired.holm(family["p"].tolist()))
     alone = paired.removed_difference(*sides(pairs, "one", "two"), PAIRS)

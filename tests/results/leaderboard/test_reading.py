@@ -57,6 +57,18 @@ def test_what_cannot_be_told_apart_says_so(grid):
     assert "The control flat removes as much or more:" in text
 
 
+def test_another_attacker_has_another_order_and_the_difference_its_own_sign(grid):
+    effects = {"one": (0.995, 0.10, 0.50, 0.8, False), "two": (0.995, 0.20, 0.30, 0.8, False)}
+    text, rows = said(grid, effects=effects)
+    gap = rows["target_removed_argmax"]["one"] - rows["target_removed_argmax"]["two"]
+    assert f"two comes next and, on the same train cells, removes {number(gap)}±" in text
+    text, rows = said(grid, attacker="matched", effects=effects)
+    gap = rows["target_removed_matched"]["two"] - rows["target_removed_matched"]["one"]
+    assert f"one comes next and, on the same train cells, removes {number(gap)}±" in text
+    assert text.count(" less (df") == 1
+    assert "who relabels the answers" in text
+
+
 def test_one_train_cell_and_no_rank_say_so(grid):
     text, _ = said(grid, seeds=1)
     assert "One train cell per source: there is no interval, and nothing can be told apart." in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness import UsageError
 from harness.aggregates import aggregate
 from harness.cli import main
 from results import place
@@ -111,3 +112,12 @@ def test_a_mistake_in_a_csv_is_one_line_and_nothing_is_written(capsys: Any, out:
     assert (code, err) == (2, "mapbench: closed.csv:2: this run has no suite 'cifar-stl'; it has none\n")
     code, _, err = typed(capsys, "merge", "run", "none.csv")
     assert code == 2 and "cannot read " in err and err.endswith("none.csv: No such file or directory\n")
+
+
+def test_what_would_train_on_a_model_that_was_not_published_says_so(out: Store) -> None:
+    from harness.checkpoints import trained  # torch
+
+    f_s = next(record for record in out.records() if record["cell"]["kind"] == "train")
+    assert f_s["checkpoint"] is None  # as of a record that came out of a publication
+    with pytest.raises(UsageError, match=r"has no model of the cell above, \w{12}: delete its record to train"):
+        trained(out.out, f_s["key"])

@@ -114,6 +114,8 @@ def test_what_it_has_more_of_costs_nobody_else_a_rank(run: SimpleNamespace, tmp_
     shown = board(run, imported(run, tmp_path, lines(**BALANCED)))
     assert (row(shown, "cut")["pairs_expected"], row(shown, "cut")["rank_argmax"]) == (1, 1)
     assert row(shown, "vault[closed]")["pairs_expected"] == 2
+    (group,) = board(run, imported(run, tmp_path, lines())).groups()  # nothing class-balanced is known of it
+    assert float(references(group)[0]["target_after_argmax"]) == pytest.approx(0.705)  # f_s by the open one
 
 
 def test_with_an_f_s_of_its_own_it_stands_apart(run: SimpleNamespace, tmp_path: Path) -> None:

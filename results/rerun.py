@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from results import pairs
+from results.records import CLOSED
 
 Cell = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ def command(cell: Cell, plan: Mapping[str, Any] | None, out: str | None = None) 
     said = asked(plan.get("command"))
     grid = _grid(cell, plan, said)
     model = _user(cell, plan.get("cells") or ()) if cell["kind"] == "synth" else cell
-    if grid is None or model is None or cell.get("status") == "skipped":
+    if grid is None or model is None or cell.get("status") == "skipped" or cell.get("fidelity") == CLOSED:
         return None
     net, given, precision = _net(cell["backbone"])
     words = ["mapbench", "run", grid.target, "-m", _exact(model["variant"], model["params"]) or CHEAPEST]

@@ -1,7 +1,7 @@
 """The verbs that read what was measured: boards and comparisons, and what brings results together or hands them on.
 
     mapbench leaderboard runs/digits-mini
-    mapbench compare runs/digits-mini published
+    mapbench compare runs/digits-mini sa-map cuti
 
 They belong to the command of harness/cli.py and, like it, import what they need when they are called.
 """
@@ -36,10 +36,16 @@ def leaderboard(directory: str, score: str, by_pair: bool, html: str | None, for
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@click.argument("beside", metavar="published", nargs=-1)
+@click.argument("beside", metavar="published|OTHER_DIR|A B", nargs=-1)
 @options(*FILTERS[:-1], JSON)
 def compare(directory: str, beside: tuple[str, ...], as_json: bool, **typed: Any) -> int:
-    """Ours beside the figures that papers print, with a verdict each, and what cannot be compared."""
+    """Two variants, two runs, or a run beside what papers print: paired, with intervals and a sentence to quote.
+
+    \b
+    mapbench compare runs/digits-mini sa-map 'ntl[tuned]'     two variants, named as on the board or as they were run
+    mapbench compare runs/digits-mini runs/elsewhere          what both runs have
+    mapbench compare runs/digits published                    a verdict for each figure, and what has none
+    """
     from harness.compare import compare as comparing
 
     return comparing(directory, beside, asked(typed)[0], as_json)

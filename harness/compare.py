@@ -2,7 +2,8 @@
 
     mapbench compare runs/cifar-stl published -m cuti
 
-Loads neither torch nor Ray. The join is results/compare.py, the figures are results/published/.
+Loads neither torch nor Ray. The join is results/compare.py, the figures are results/published/. Two runs, and two
+variants of one, are compared by harness/versus.py; which of these was asked for is told here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from results.published import SUITES, UNPROTECTED, Figure
 from suites import SuiteError
 from suites import pairs as pairing
 
+PUBLISHED = "published"
 LEGACY = "-legacy5k"  # harness.grid calls a suite so whose parts have NTL's and CUTI's sizes
 SENTENCE = (
     f"{MAP_SENTENCE}; NTL and CUTI are written anew after their public code. No verdict says that a paper's figure was "
@@ -29,12 +31,27 @@ SENTENCE = (
 
 
 def compare(directory: str, beside: tuple[str, ...], filters: Filters, as_json: bool) -> int:
-    """Print the comparison; every mistake is a UsageError or a StoreError of one line."""
-    if beside != ("published",):
-        raise UsageError(
-            f"cannot compare with {' '.join(beside) or 'nothing'}: write `mapbench compare {directory} published`, "
-            "there is no other comparison yet"
-        )
+    """Print the comparison of a run with `published`, with another run, or of two of its variants with each other;
+    every mistake is a UsageError or a StoreError of one line."""
+    if beside == (PUBLISHED,):
+        return _published(directory, filters, as_json)
+    from harness import versus
+
+    opened(directory)
+    alone = [text for text in beside if text == PUBLISHED or versus.is_run(text)]
+    if (len(beside), len(alone)) in ((1, 1), (2, 0)):
+        return versus.compare(directory, beside, filters, as_json)
+    here = f"mapbench compare {directory}"
+    if len(beside) == 1:
+        how = f"it is neither `{PUBLISHED}` nor a run directory; two variants are `{here} {beside[0]} B`"
+    elif alone:
+        how = f"{alone[0]} stands alone, as in `{here} {alone[0]}`; else name two variants of {directory}"
+    else:
+        how = f"write `{here} {PUBLISHED}`, `{here} OTHER_DIR`, or `{here} A B` with two variants"
+    raise UsageError(f"cannot compare with {' '.join(beside) or 'nothing'}: {how}")
+
+
+def _published(directory: str, filters: Filters, as_json: bool) -> int:
     store = opened(directory)
     cells, pairs = (tables.read(store.out, name) for name in ("cells", "pairs"))
     rows = cells.to_pylist()

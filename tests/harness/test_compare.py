@@ -72,9 +72,9 @@ def test_s_and_b_choose_ours(capsys: Any, out: str) -> None:
     ("beside", "filters", "message"),
     [
         (
-            ("ntl", "cuti"),
+            ("ntl", "cuti", "cupi"),
             {},
-            "cannot compare with ntl cuti: write `mapbench compare {out} published`, there is no other",
+            "cannot compare with ntl cuti cupi: write `mapbench compare {out} published`, `mapbench compare {out} ",
         ),
         ((), {}, "cannot compare with nothing: write `mapbench compare {out} published`"),
         (

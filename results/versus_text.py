@@ -89,9 +89,9 @@ def _title(one: Versus) -> str:
 def _table(found: Sequence[Versus], runs: bool, width: int) -> Table:
     heads = HEADS if runs else HEADS[:-1]
     rows = [(one, [_cells(line)[: len(heads)] for line in one.lines]) for one in found]
-    widest = [max(len(cells[i]) for _, of in rows for cells in of) for i in range(1, len(heads))]
+    widest = [max(len(cells[i]) for _, of in rows for cells in of) for i in range(len(heads))]
     # the box draws one blank between columns; a second where there is room
-    gap = int(sum(max(w, len(h)) + 2 for w, h in zip(widest, heads[1:], strict=True)) + NARROW <= width)
+    gap = int(sum(max(w, len(h)) + 2 for w, h in zip(widest, heads, strict=True)) <= width)
     table = Table(box=SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(heads[0], min_width=NARROW, overflow="fold")
     for head in heads[1:]:

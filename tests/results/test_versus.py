@@ -19,7 +19,7 @@ ARGMAX = ("target_removed", "argmax")
 
 
 def report(out: Path, records: list[dict[str, Any]], a: str = "cut", b: str = "ntl", **suite: Any) -> Report:
-    return versus.of_variants(versus.read(written(out, records, **suite), "runs/x"), a, b)
+    return versus.of_variants(versus.read(written(out, records, kept=False, **suite), "runs/x"), a, b)
 
 
 def only(found: Report) -> Versus:
@@ -173,7 +173,10 @@ def test_a_target_blocked_alone_and_in_a_union_is_one_observation(tmp_path: Path
 
 
 def two_runs(tmp_path: Path, mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Report:
-    runs = [versus.read(written(tmp_path / name, records), name) for name, records in (("x", mine), ("y", theirs))]
+    runs = [
+        versus.read(written(tmp_path / name, records, kept=False), name)
+        for name, records in (("x", mine), ("y", theirs))
+    ]
     return versus.of_runs(*runs)
 
 
@@ -207,7 +210,7 @@ def test_two_runs_without_a_variant_in_common_say_what_each_has(tmp_path: Path) 
 
 
 def test_a_pair_that_counts_in_one_run_alone_counts_in_neither_and_is_named(tmp_path: Path) -> None:
-    runs = [versus.read(written(tmp_path / name, grid(wavy), eligible=pairs), name)
+    runs = [versus.read(written(tmp_path / name, grid(wavy), kept=False, eligible=pairs), name)
             for name, pairs in (("x", ["a:b", "b:a"]), ("y", ["a:b", "b:c"]))]  # fmt: skip
     for one in versus.of_runs(*runs).found:
         assert one.primary.difference.pairs == 1
@@ -268,7 +271,7 @@ def test_what_is_not_current_is_not_compared(tmp_path: Path) -> None:
 
 
 def test_a_run_of_which_nothing_is_left_is_one_line(tmp_path: Path) -> None:
-    out = written(tmp_path, grid(wavy))
+    out = written(tmp_path, grid(wavy), kept=False)
     with pytest.raises(StoreError, match=r"^runs/x: no protected model is of what -b, -m, -p and -s ask for$"):
         versus.read(out, "runs/x", lambda cell: cell["kind"] == "train")
     with pytest.raises(StoreError, match="no protected model yet; `mapbench status runs/y`"):
@@ -276,7 +279,7 @@ def test_a_run_of_which_nothing_is_left_is_one_line(tmp_path: Path) -> None:
 
 
 def test_only_what_was_chosen_is_compared(tmp_path: Path) -> None:
-    run = versus.read(written(tmp_path, grid(wavy)), "it", lambda cell: cell["seed"] < 2)
+    run = versus.read(written(tmp_path, grid(wavy), kept=False), "it", lambda cell: cell["seed"] < 2)
     assert only(versus.of_variants(run, "cut", "ntl")).primary.seeds == 2
     apart = versus.read(tmp_path, "it", lambda cell: cell["seed"] == (cell["variant"] == "cut"))
     with pytest.raises(StoreError, match="cut and ntl have no setting, pair and seed in common among what was asked"):
@@ -289,5 +292,5 @@ def test_a_control_is_compared_in_the_scenario_of_the_method(tmp_path: Path) -> 
     free = {"scenario": "no source, unlabelled target", "control": True}
     records += [model(p, "gate", t, {}, **free) for p in f_s for t in "abc" if t != p["cell"]["source"]]
     for names in (("cut", "gate"), ("gate", "cut")):
-        one = only(versus.of_variants(versus.read(written(tmp_path, records), "it"), *names))
+        one = only(versus.of_variants(versus.read(written(tmp_path, records, kept=False), "it"), *names))
         assert (one.a, one.b, one.scenario) == (*names, "labelled source, labelled target")

@@ -2,6 +2,7 @@
 
     mapbench leaderboard runs/digits-mini
     mapbench compare runs/digits-mini published
+    mapbench mlflow runs/digits-mini --per-cell
 
 They belong to the command of harness/cli.py and, like it, import what they need when they are called.
 """
@@ -60,4 +61,17 @@ def merge(directory: str, sources: tuple[str, ...]) -> int:
     return 0
 
 
-VERBS = (leaderboard, compare, merge)
+@click.command()
+@click.argument("directory", metavar="DIR")
+@options(
+    click.option("--uri", metavar="URI", help="Server or database. Default: $MLFLOW_TRACKING_URI, else DIR/mlflow.db."),
+    click.option("--per-cell", is_flag=True, help="Also a run for every cell, with its curves."),
+)
+def mlflow(directory: str, uri: str | None, per_cell: bool) -> int:
+    """Mirror a run directory to MLflow, or bring its mirror up to date; exit code 3 when MLflow did not take it."""
+    from harness import tracking
+
+    return tracking.mirror(directory, uri, per_cell)
+
+
+VERBS = (leaderboard, compare, merge, mlflow)

@@ -4,6 +4,7 @@
     mapbench compare runs/digits-mini sa-map cuti
     mapbench show runs/digits-mini 0991
     mapbench publish runs/digits-mini
+    mapbench mlflow runs/digits-mini --per-cell
 
 They belong to the command of harness/cli.py and, like it, import what they need when they are called.
 """
@@ -149,4 +150,17 @@ def show(directory: str, key: str, html: str | None, as_json: bool) -> int:
     return showing(directory, key, html, as_json)
 
 
-VERBS = (leaderboard, compare, show, merge, publish, verify)
+@click.command()
+@click.argument("directory", metavar="DIR")
+@options(
+    click.option("--uri", metavar="URI", help="Server or database. Default: $MLFLOW_TRACKING_URI, else DIR/mlflow.db."),
+    click.option("--per-cell", is_flag=True, help="Also a run for every cell, with its curves."),
+)
+def mlflow(directory: str, uri: str | None, per_cell: bool) -> int:
+    """Mirror a run directory to MLflow, or bring its mirror up to date; exit code 3 when MLflow did not take it."""
+    from harness import tracking
+
+    return tracking.mirror(directory, uri, per_cell)
+
+
+VERBS = (leaderboard, compare, show, merge, publish, verify, mlflow)

@@ -225,8 +225,10 @@ def main(argv: list[str] | None = None) -> None:
     except ValueError as error:
         if not isinstance(error, _mistakes(UsageError)):
             raise
+        from results.plain import plain
+
         for line in str(error).split("\n"):
-            click.echo(f"mapbench: {line}", err=True)
+            click.echo(f"mapbench: {plain(line)}", err=True)
         code = 2
     sys.exit(code or 0)
 

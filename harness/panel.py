@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from results.plain import plain
+
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
@@ -43,7 +45,7 @@ class Snapshot:
 
 def say(text: str) -> None:
     """One line for the user, whatever the verbosity."""
-    print(text, flush=True)
+    print(plain(text), flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -90,15 +92,15 @@ class Panel:
     def note(self, line: str) -> None:
         """A line for the user that is about no cell."""
         if self._mode == "live":
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.console.print(plain(line), markup=False, highlight=False, emoji=False)
         elif self._mode == "plain":
-            print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._file, flush=True)
+            print(f"{time.strftime('%H:%M:%S')}  {plain(line)}", file=self._file, flush=True)
 
     def ended(
         self, label: str, status: str, seconds: float, *, error: str | None, log: str | None, final: bool
     ) -> None:
         """An attempt ended. Plain lines tell of it when it settles its cell, or was lost and is tried again."""
-        text = label if status == "ok" else f"{label}: {error or status}" + (f" ({log})" if log else "")
+        text = plain(label if status == "ok" else f"{label}: {error or status}" + (f" ({log})" if log else ""))
         if status != "ok" and final:
             self._failures = [*self._failures, f"{status:<11} {text}"][-FAILURES_SHOWN:]
         if self._mode == "plain":

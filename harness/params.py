@@ -68,6 +68,8 @@ def typed(spec: dict[str, Any], raw: Any, what: str) -> Any:
         raise UsageError(f"{what} must be {SAID[spec['type']]}, got {raw!r}") from None
     if not _within(spec, value):
         raise UsageError(f"{what} must be {bounds(spec)}, got {raw!r}")
+    if isinstance(value, str) and not value.isprintable():  # it becomes part of the variant's name
+        raise UsageError(f"{what} must be text that can be printed, got {raw!r}")
     return value
 
 

@@ -17,6 +17,7 @@ from harness.grid import Filters
 from harness.panel import duration
 from harness.plan import Plan
 from results import StoreError, place
+from results.plain import plain
 from results.store import Store
 from suites import SuiteError, pairs
 
@@ -72,7 +73,7 @@ def plan_text(name: str, made: Plan, store: Store) -> str:
         lines.append(f"time: about {duration(seconds)} on {slots} slots, from the cells done so far")
     elif made.todo():
         lines.append("time: not known before some cells have run here")
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def _targets(made: Plan) -> str:
@@ -139,7 +140,7 @@ def status_text(facts: dict[str, Any]) -> str:
         lines.append(f"    {facts['directory']}/{f['log']}" if f["log"] else "")
     if facts["failures"]:
         lines.append(f"next: mapbench retry {facts['directory']}")
-    return "\n".join(line for line in lines if line)
+    return "\n".join(plain(line) for line in lines if line)
 
 
 def _worth(quality: dict[str, float]) -> str:
@@ -187,7 +188,7 @@ def _by_pair(shown: Any, form: str | None) -> None:
     if form == "json":
         print(by_pair.to_json(shown))
     elif form == "csv":
-        print(by_pair.frame(shown).to_csv(index=False, lineterminator="\n"), end="")
+        print(by_pair.to_csv(shown), end="")
     else:
         by_pair.render(shown, Console())
 
@@ -256,6 +257,7 @@ def _pairs(text: str, cell: dict[str, Any]) -> list[pairs.Pair]:
 def _tail(out: Path, log: str | None, lines: int = 3) -> list[str]:
     try:
         said = place.get(out / log).decode(errors="replace") if log else ""
-        return said.rstrip().split("\n")[-lines - 1 : -1]
+        last = said.rstrip().split("\n")[-lines - 1 : -1]
+        return [line.rstrip("\r").rpartition("\r")[2] for line in last]  # a progress bar: what it showed at last
     except (OSError, StoreError):
         return []

@@ -92,7 +92,7 @@ def _log(path: Path) -> Iterator[IO[str]]:
     """A cell's log. Of a URL it is a local file until the cell ends, in whatever way, and then put there whole."""
     if is_local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", buffering=1) as log:
+        with path.open("a", buffering=1, errors="backslashreplace") as log:
             yield log
         return
     with TemporaryFile("w+", buffering=1, errors="backslashreplace") as log:

@@ -21,6 +21,7 @@ import numpy as np
 
 from results.intervals import interval, places_of
 from results.pairs import TIE
+from results.plain import plain_json
 from results.published import FAMILIES, RATIO, UNPROTECTED, Figure
 from results.records import CLOSED
 
@@ -265,6 +266,5 @@ def to_json(comparisons: Sequence[Comparison], sentence: str) -> str:
         }
         for c in comparisons
     ]
-    return json.dumps(
-        {"about": sentence, "meanings": MEANINGS, "rows": rows}, ensure_ascii=False, indent=1, allow_nan=False
-    )
+    told = {"about": sentence, "meanings": MEANINGS, "rows": rows}
+    return plain_json(json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False))

@@ -20,6 +20,7 @@ from rich.text import Text
 from results.compare import MEANINGS, NOT_COMPARABLE, NOT_RUN, Comparison
 from results.leaderboard import number
 from results.leaderboard.terminal import folded
+from results.plain import plain
 from results.published import Figure
 
 MARKS = {"inferred": "*", "digitised": "~"}
@@ -100,7 +101,8 @@ def _place(row: Comparison) -> str:
     """The pair, and below it the network of ours."""
     figure = row.figure
     pair = f"{figure.source}:{figure.target}" if figure.target else f"mean of {len(figure.pairs)} pairs"
-    return f"{pair}\n ours: {row.backbone or 'nothing'}" + (f", split {row.split_seed}" if row.split_seed else "")
+    ours = plain(row.backbone or "nothing")
+    return f"{pair}\n ours: {ours}" + (f", split {row.split_seed}" if row.split_seed else "")
 
 
 def _cells(row: Comparison, footnotes: Footnotes) -> dict[str, str]:
@@ -112,7 +114,7 @@ def _cells(row: Comparison, footnotes: Footnotes) -> dict[str, str]:
         half = f"±{number((ours.high - ours.low) / 2)}" if ours.low is not None and ours.high is not None else ""
         value, n = number(ours.value) + half, f"{ours.seeds}/{ours.units}"
         difference = "–" if row.difference is None else f"{row.difference:+.3f}"
-    variant = folded(f"  {row.variant or figure.method}{start}", VARIANT)
+    variant = folded(plain(f"  {row.variant or figure.method}{start}"), VARIANT)
     texts = (variant, figure.metric, theirs(figure), value, difference, n, row.verdict, footnotes.of(row))
     return dict(zip(COLUMNS, texts, strict=True))
 

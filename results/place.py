@@ -129,7 +129,7 @@ def append(path: Path, text: str) -> None:
     """Add to a log. Of a URL the whole of it is put anew: for logs that one process writes, a line at a time."""
     if is_local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as log:
+        with path.open("a", errors="replace") as log:
             log.write(text)
         return
     before = b""

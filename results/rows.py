@@ -49,8 +49,14 @@ def _cell(record: Mapping[str, Any]) -> dict[str, Any]:
         "spec": json.dumps(record["spec"], sort_keys=True),
         "params": json.dumps(cell.get("params") or {}, sort_keys=True),
         "quality": json.dumps(record.get("quality") or {}, sort_keys=True),
+        "error": _storable(record.get("error")),
         **{name: environment.get(name) for name in _ENVIRONMENT},
     }
+
+
+def _storable(text: str | None) -> str | None:
+    """Text that Parquet takes: half a surrogate pair, as of a file whose name is no UTF-8, stands as its code."""
+    return text.encode(errors="backslashreplace").decode() if text else text
 
 
 def _pairs(

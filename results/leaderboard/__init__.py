@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.leaderboard.board import Board, Gap, Group, assemble, is_defined, load, ordered, within_budget
+from results.plain import plain
 from results.ranks import SOURCE_BUDGET
 
 __all__ = [
@@ -114,8 +115,8 @@ def with_interval(row: Any, name: str) -> str:
 
 
 def name_of(row: Any) -> str:
-    """The variant as printed: with `(init)` where it started from the initial weights."""
-    return str(row["variant"]) + ("" if row["start"] in ("source", None) else f" ({row['start']})")
+    """The variant as printed: with `(init)` where it started from the initial weights; nothing in it acts."""
+    return plain(str(row["variant"]) + ("" if row["start"] in ("source", None) else f" ({row['start']})"))
 
 
 def display(row: Any) -> dict[str, str]:
@@ -137,7 +138,7 @@ def display(row: Any) -> dict[str, str]:
         "n": f"{int(row['seeds'])}/{int(row['units'])}",
         "pairs": f"{int(row['pairs_done'])}/{int(row['pairs_expected'])}",
         "failed": str(int(row["failed"])),
-        "flags": str(row["flags"]),
+        "flags": plain(str(row["flags"])),
     }
 
 
@@ -179,10 +180,10 @@ def sheets(group: Group) -> list[Sheet]:
 
 def _attacked(row: Any) -> dict[str, str]:
     """One row of results.attacks.board as text, by column name."""
-    plain = ("target_after", "target_attacked", "target_attacked_before", "target_scratch", "source_attacked")
-    return {name: number(row[name]) for name in plain} | {
+    fractions = ("target_after", "target_attacked", "target_attacked_before", "target_scratch", "source_attacked")
+    return {name: number(row[name]) for name in fractions} | {
         "variant": name_of(row),
-        "attack": str(row["attack"]),
+        "attack": plain(str(row["attack"])),
         "images": str(row["n"]),
         "target_removed": with_interval(row, "target_removed"),
         "target_gain": with_interval(row, "target_gain"),

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.plain import plain
 from results.ranks import SOURCE_BUDGET
 from results.stats import ROW, SETTING
 
@@ -41,14 +42,14 @@ class Gap:
     def label(self) -> str:
         """`cuti convnet uci:print seed 0`."""
         pair = self.source + (self.targets and f":{self.targets}")
-        return f"{self.what} {self.backbone} {pair} seed {self.seed}"
+        return plain(f"{self.what} {self.backbone} {pair} seed {self.seed}")
 
     @property
     def what(self) -> str:
         """The model, or the attack on it."""
         model = self.variant or "f_s"
         # one that looks at no model has its target as its source, and no other
-        return (f"{self.attack} on {model}" if self.targets else self.attack) if self.attack else model
+        return plain((f"{self.attack} on {model}" if self.targets else self.attack) if self.attack else model)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Group:
             parts.append(f"split_seed {self.split_seed}")
         if self.score != "test":
             parts.append(f"scored on {self.score}")
-        return " · ".join(parts)
+        return plain(" · ".join(parts))
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Board:
     @property
     def command(self) -> str:
         """What to type to get these results again."""
-        return str(self.plan.get("command") or f"mapbench run {self.plan.get('grid', 'SUITE')}")
+        return plain(str(self.plan.get("command") or f"mapbench run {self.plan.get('grid', 'SUITE')}"))
 
     def groups(self) -> Iterator[Group]:
         """One group per suite, split_seed, score, backbone, scenario and kind of settings (tuned or not) with a method.
@@ -251,10 +252,10 @@ def assemble(
         pairs=pairs,
         cells=cells,
         plan=plan,
-        title=f"mapbench {plan.get('grid', name)}: {what}",
+        title=plain(f"mapbench {plan.get('grid', name)}: {what}"),
         generated=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        commit=", ".join(sorted(commits)) or "unknown",
-        machine="; ".join(sorted(machines)),
+        commit=plain(", ".join(sorted(commits)) or "unknown"),
+        machine=plain("; ".join(sorted(machines))),
         missing=[_gap(cell, "missing") for cell in asked if cell["key"] not in known],
         failed=[
             _gap({str(k): v for k, v in row.items()}, row["status"])

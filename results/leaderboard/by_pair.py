@@ -12,14 +12,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from results.leaderboard import Board, Group, is_defined, name_of, number
+from results.leaderboard.terminal import SHORTEST_VARIANT, folded
+from results.leaderboard.text import as_csv
 from results.pairs import by_rule, frozen, removed
 from results.pairs import name as pair_name
+from results.plain import plain, plain_json
 from results.stats import ROW, SETTING
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ HEADS = {
     "target_before_balanced": "target\nf_s", "target_after_balanced": "target\nafter",
     "target_removed": "removed\nargmax", "target_matched": "target\nmatched", "target_decoded": "target\ndecoded",
 }  # fmt: skip
+# where the terminal is too narrow for whole numbers and names
+FIRST_TO_GO = ("target_matched", "source_before", "target_decoded", "source_after", "target_before_balanced")
 NOTE = (
     "source: top-1; target: class-balanced; means over seeds. A union (a+b, or * for all other domains) is blocked by "
     "one model: its row is the mean of the domains below it that count. (-) f_s hardly knows it, so it does not count."
@@ -83,7 +88,12 @@ def _mean(of: pd.DataFrame) -> pd.DataFrame:
 def to_json(board: Board) -> str:
     """The frame's rows as a list; null where a number is undefined."""
     rows: list[dict[str, Any]] = json.loads(frame(board).to_json(orient="records", double_precision=15))
-    return json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False)
+    return plain_json(json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def to_csv(board: Board) -> str:
+    """The frame, a line for each row; empty where a number is undefined."""
+    return as_csv(frame(board))
 
 
 def render(board: Board, console: Console) -> None:
@@ -93,36 +103,59 @@ def render(board: Board, console: Console) -> None:
     rows = frame(board)
     for group in board.groups():
         console.print()
-        console.print(_table(group, rows))
+        table, left_out = _table(group, rows, console.width)
+        console.print(table)
+        if left_out:
+            console.print(f"left out at this width: {', '.join(left_out)}", style="dim")
     lost = len(board.failed) + len(board.missing)
     if lost:
         console.print(f"{lost} cells without a number: see the leaderboard without --by-pair", style="bold red")
 
 
-def _table(group: Group, rows: pd.DataFrame) -> Table:
-    table = Table(
-        title=escape(group.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    table.add_column("pair, variant", no_wrap=True)
-    for head in ("seeds", *HEADS.values()):
-        table.add_column(head, justify="right", no_wrap=True)
+def _table(group: Group, rows: pd.DataFrame, width: int) -> tuple[Table, list[str]]:
+    """The table of a group, and the columns that are left out of it so that no number is cut at this width."""
     shown = [row for part in (group.frame, group.untrained) for _, row in part.iterrows()]
     mine = {tuple(row[ROW]): place for place, row in enumerate(shown)}
     order = [mine.get(tuple(key), -1) for key in rows[ROW].itertuples(index=False, name=None)]
     rows = rows.assign(_order=order)[[place >= 0 for place in order]]
+    lines: dict[str, list[tuple[dict[str, str], str]]] = {}
     for pair, of in rows.groupby("pair", sort=False):
-        table.add_row(Text(str(pair), style="bold"))
-        for _, row in of.sort_values("_order", kind="stable").iterrows():
-            table.add_row(*_line(row, str(pair)))
+        best_first = of.sort_values("_order", kind="stable")
+        lines[str(pair)] = [_line(row, str(pair)) for _, row in best_first.iterrows()]
+
+    every = [texts for of in lines.values() for texts, _ in of]
+    heads = {"seeds": "seeds", **HEADS}
+    wide = {name: max(map(cell_len, [*head.split("\n"), *(t[name] for t in every)])) for name, head in heads.items()}
+    longest = max(map(cell_len, ["pair, variant", *map(plain, lines), *(texts["label"] for texts in every)]))
+    names, left_out = list(heads), []
+    for name in FIRST_TO_GO:
+        if min(longest, SHORTEST_VARIANT) + sum(wide[n] + 1 for n in names) <= width:
+            break
+        names.remove(name)
+        left_out.append(name)
+    numbers = sum(wide[name] + 1 for name in names)  # the box draws one blank between columns
+    label = min(longest, max(SHORTEST_VARIANT, width - numbers))
+
+    table = Table(
+        title=Text(group.title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False,
+        padding=(0, int(label + numbers + len(names) <= width), 0, 0),
+    )  # fmt: skip
+    table.add_column("pair, variant", overflow="fold", width=label)
+    for name in names:
+        table.add_column(heads[name], justify="right", no_wrap=True, width=wide[name])
+    for pair, models in lines.items():
+        table.add_row(Text(plain(pair), style="bold"))
+        for texts, style in models:
+            cells = [folded(texts["label"], label), *(texts[name] for name in names)]
+            table.add_row(*(Text(cell, style=style) for cell in cells))
         table.add_section()
-    return table
+    return table, left_out
 
 
-def _line(row: Any, pair: str) -> list[Text]:
+def _line(row: pd.Series, pair: str) -> tuple[dict[str, str], str]:
+    """A row as text, by column, and its style."""
     single = pair == f"{row['source']}:{row['target']}"
-    label = f"  {name_of(row)}" if single or not row["target"] else f"    {row['target']}"
-    texts = [label + ("" if row["counted"] else " (-)"), str(int(row["seeds"]))]
-    texts += [number(row[name]) if is_defined(row[name]) else "–" for name in HEADS]
-    style = "" if single or not row["target"] else "dim"
-    return [Text(text, style=style) for text in texts]
+    whole = single or not row["target"]
+    label = (f"  {name_of(row)}" if whole else f"    {plain(row['target'])}") + ("" if row["counted"] else " (-)")
+    numbers = {name: number(row[name]) if is_defined(row[name]) else "–" for name in HEADS}
+    return {"label": label, "seeds": str(int(row["seeds"]))} | numbers, "" if whole else "dim"

@@ -3,22 +3,25 @@
     mapbench leaderboard runs/digits-mini --markdown     (or --json, --csv, --latex)
 
 JSON and CSV carry every column unrounded; Markdown and LaTeX carry the terminal's columns, three decimals. An undefined
-number is null, empty or a dash: never 0.
+number is null, empty or a dash: never 0. Whatever a name holds, it is shown and does nothing (results/plain.py).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from results.leaderboard import INTERVALS, MAP_SENTENCE, Board, legend, sheets
+from results.plain import plain, plain_json
 from results.stats import ROW
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WORDS = ("variant", "attack", "flags")  # columns of words; the others are numbers, to the right
+FORMULA = tuple("=+-@＝＋－＠")  # what a text begins with that a spreadsheet computes
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -37,9 +40,9 @@ _LATEX = {
     "±": r"$\pm$",
     "–": "--",
     "·": r"$\cdot$",
-    "\n": " ",
 }
-_MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "}
+_LATIN = re.compile("[À-ÏÑ-ÖØ-Ýß-ïñ-öø-ýÿ]")  # what LaTeX has in each of its own encodings
+_MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def to_json(board: Board) -> str:
@@ -57,7 +60,7 @@ def to_json(board: Board) -> str:
         "failed": [asdict(gap) for gap in board.failed],
         "missing": [asdict(gap) for gap in board.missing],
     }
-    return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
+    return plain_json(json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -72,9 +75,28 @@ def to_csv(board: Board) -> str:
     wide = board.frame
     for (attack, n), rows in board.attacks.groupby(["attack", "n"]):
         numbers = [name for name in rows.columns if name.startswith(("target_", "source_"))]
-        names = {name: f"{name} {attack} n={n}" for name in numbers}
+        names = {name: plain(f"{name} {attack} n={n}") for name in numbers}
         wide = wide.merge(rows[[*ROW, *numbers]].rename(columns=names), on=ROW, how="left")
-    return wide.to_csv(index=False, lineterminator="\n")
+    return as_csv(wide)
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV, numbers unrounded, empty where undefined.
+
+    A text that a spreadsheet would compute (`=cmd()`) gets an apostrophe before it, which makes it text there. No name
+    of ours begins so: the file says the same as the frame unless records from elsewhere hold such a name."""
+    from pandas.api.types import is_numeric_dtype
+
+    words = {str(name): frame[name].map(_inert) for name in frame.columns if not is_numeric_dtype(frame[name])}
+    return frame.assign(**words).to_csv(index=False, lineterminator="\n")
+
+
+def _inert(value: Any) -> Any:
+    """A cell of the CSV that nothing computes; what is no text stays what it is."""
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
 def to_markdown(board: Board) -> str:
@@ -90,13 +112,14 @@ def to_markdown(board: Board) -> str:
             lines += ["- " + markdown(f"{g.label}: {g.status}{g.error and ', ' + g.error}") for g in gaps]
     meanings = legend(attacked=len(board.attacks) > 0)
     lines += ["", *(f"- **{markdown(head)}** {markdown(meaning)}" for head, meaning in meanings)]
-    lines += ["", f"{board.generated}; commit {markdown(board.commit)}; {markdown(board.machine)}; `{board.command}`"]
+    machine, command = markdown(board.machine), _code(board.command)
+    lines += ["", f"{board.generated}; commit {markdown(board.commit)}; {machine}; {command}"]
     return "\n".join(lines) + "\n"
 
 
 def to_latex(board: Board) -> str:
     r"""A booktabs table per group (`\usepackage{booktabs}`); every LaTeX special in a name is escaped."""
-    blocks = [f"% {' '.join(board.title.split())}; {board.generated}; commit {board.commit}"]
+    blocks = [f"% {board.title}; {board.generated}; commit {board.commit}"]
     for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
         columns = [c for c in sheet.columns if c.name != "flags"]
         align = "".join("l" if c.name in WORDS else "r" for c in columns)
@@ -118,18 +141,32 @@ def to_latex(board: Board) -> str:
                 ]
             )
         )
-    blocks += [f"% {g.status}: {' '.join(f'{g.label} {g.error}'.split())}" for g in [*board.failed, *board.missing]]
+    blocks += ["% " + plain(f"{g.status}: {g.label} {g.error}") for g in [*board.failed, *board.missing]]
     return "\n\n".join(blocks) + "\n"
 
 
 def latex(text: str) -> str:
-    """Text with every character that LaTeX would act on made harmless."""
-    return "".join(_LATEX.get(c, c) for c in text)
+    r"""Text with every character that LaTeX would act on made harmless, and for pdflatex too: a letter that not every
+    LaTeX has is shown by its number, `[U+4E2D]`."""
+    safe = "".join(map(_set, plain(text)))
+    return f"{{}}{safe}" if safe.startswith(("[", "*")) else safe  # after \\ these would be its arguments
+
+
+def _set(character: str) -> str:
+    if character in _LATEX or character.isascii() or _LATIN.fullmatch(character):
+        return _LATEX.get(character, character)
+    return f"[U+{ord(character):04X}]"
 
 
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table."""
-    return "".join(_MARKDOWN.get(c, c) for c in text)
+    return "".join(_MARKDOWN.get(c, c) for c in plain(text))
+
+
+def _code(text: str) -> str:
+    """Text as Markdown's code, whatever backticks are in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 def _row(cells: Any) -> str:

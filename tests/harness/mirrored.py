@@ -69,10 +69,10 @@ def client(uri: str) -> Any:
     return MlflowClient(uri, registry_uri=uri)
 
 
-def look(out: Path, uri: str | None = None) -> dict[str, Any]:
+def look(out: Path, uri: str | None = None, grid: str = "demo") -> dict[str, Any]:
     """Name -> run, as MLflow's own client finds them."""
     mlflow = client(uri or tracking.resolve(out))
-    runs = mlflow.search_runs([mlflow.get_experiment_by_name("mapbench/demo").experiment_id], max_results=1000)
+    runs = mlflow.search_runs([mlflow.get_experiment_by_name(f"mapbench/{grid}").experiment_id], max_results=1000)
     assert len({run.info.run_name for run in runs}) == len(runs)
     return {run.info.run_name: run for run in runs}
 
@@ -85,6 +85,24 @@ def snapshot(out: Path, uri: str | None = None) -> dict[str, Any]:
         return [mlflow.get_metric_history(run.info.run_id, key) for key in sorted(run.data.metrics)]
 
     return {name: (run.to_dictionary(), histories(run)) for name, run in look(out, uri).items()}
+
+
+def told(out: Path, uri: str | None = None, grid: str = "demo") -> dict[str, Any]:
+    """What MLflow says of the sweep, in words that are the same wherever it is mirrored to."""
+    mlflow, runs = client(uri or tracking.resolve(out)), look(out, uri, grid)
+    said = {}
+    for name, run in runs.items():
+        tags = {tag: value for tag, value in run.data.tags.items() if tag.startswith("mapbench.")}
+        lines = {key: _points(mlflow, run, key) for key in run.data.metrics if key == "n" or key.startswith("curve/")}
+        times = run.info.start_time, run.info.end_time
+        said[name] = (run.info.status, *times, run.data.params, tags, run.data.metrics, lines)
+    (parent,) = [run.info.run_id for name, run in runs.items() if name.startswith(f"{grid} ")]
+    files = sorted(file.path for folder in (None, "tables") for file in mlflow.list_artifacts(parent, folder))
+    return {"files": files, **said}
+
+
+def _points(mlflow: Any, run: Any, key: str) -> list[tuple[int, float, int]]:
+    return sorted((m.step, m.value, m.timestamp) for m in mlflow.get_metric_history(run.info.run_id, key))
 
 
 def pairs(out: Path, variant: str, target: str) -> list[dict[str, Any]]:

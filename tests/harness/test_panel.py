@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from harness.panel import Lane, Panel, Snapshot, duration
+from harness.panel import Lane, Panel, Snapshot, duration, say
 
 LANE = "ntl[lr=0.001] convnet street:uci seed 1"
 LABEL = "sa-map[cap=sample] convnet uci:print seed 0"
@@ -49,3 +49,20 @@ def test_quiet_prints_nothing() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3:05"), (7800, "2:10:00")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_an_error_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    odd = "ValueError: \x1b[2J\x9b3m a\u202eb\nsecond line \udcff"
+    for file in (io.StringIO(), Terminal()):
+        with Panel(1, file=file) as panel:
+            panel.note(f"shared with {odd}")
+            panel.ended(LABEL, "failed", 3.2, error=odd, log="logs/abc.1.log", final=True)
+        ours = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue().replace("\x1b[2J", "cleared"))
+        assert r"\x1b[2J\x9b3m a\u202eb second line \udcff" in ours
+        assert "cleared" not in ours
+        assert ours.replace("\n", "").replace("\r", "").isprintable()
+    say(odd)
+    assert capsys.readouterr().out == "ValueError: \\x1b[2J\\x9b3m a\\u202eb second line \\udcff\n"

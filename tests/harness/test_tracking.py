@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import tracking
+from harness.cli import main
 from results import records
+from results.place import place
 from tests.harness.mirrored import BEFORE, T0, client, look, pairs, record, seed_of_sweep, snapshot
 
 
@@ -173,3 +177,43 @@ def test_a_moved_directory_keeps_its_runs_and_writes_nothing_where_it_was(out: P
     assert tracking.sync(moved).startswith("MLflow: 5 runs")
     assert {name: run.info.run_id for name, run in look(moved).items()} == before
     assert not out.exists()
+
+
+def test_the_verb_mirrors_a_run_directory_and_loads_no_mlflow_itself(out: Path) -> None:
+    code = (
+        "import sys\nfrom harness.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "finally:\n    print(*({'torch', 'ray', 'mlflow', 'pandas'} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "mlflow", str(out), "--per-cell"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"MLflow: 13 runs in sqlite:///{out}/mlflow.db\n", "\n")
+    assert not tracking.pending(out)
+    assert look(out)["ntl convnet uci:uci-m s1"].data.metrics["n"] == 1
+
+
+def test_the_verb_ends_with_3_where_mlflow_did_not_take_it(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "mirror_in_subprocess", lambda *_: tracking.failed("no route to host", aside=True))
+    with pytest.raises(SystemExit) as ended:
+        main(["mlflow", str(out), "--uri", "http://127.0.0.1:9"])
+    assert ended.value.code == 3
+    said = "results complete, MLflow sync failed: no route to host; the same command tries again\n"
+    assert capsys.readouterr().out == said
+
+
+def test_the_verbs_mistakes_are_one_line(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place("memory://mirror-verb/run/plan.json").write_text("{}")
+    before = sorted(out.parent.rglob("*"))
+    for arguments, message in (
+        (["nowhere"], "nowhere is not a run directory: it has neither records nor plan.json"),
+        (["no\x1b[2Jwhere"], r"no\x1b[2Jwhere is not a run directory"),
+        ([str(out), "--uri", "x.db"], "--uri x.db is no tracking URI: write http://HOST:PORT, or sqlite:///FILE for"),
+        (["memory://mirror-verb/run"], "set MLFLOW_TRACKING_URI to a server or database to mirror it, or give --uri"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["mlflow", *arguments])
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+        assert message in said.err
+    assert sorted(out.parent.rglob("*")) == before

@@ -12,18 +12,21 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from harness import tracking
-from tests.harness.mirrored import client, look, pairs, snapshot
+from results import records
+from results.store import Store
+from tests.harness.mirrored import client, look, pairs, snapshot, told
+from tests.harness.mlserver import Server
 
 
-@pytest.mark.parametrize("calls", [1, 3, 10, 17])  # after the experiment, in the first run, a later one, the files
+@pytest.mark.parametrize("calls", [1, 3, 10, 17])  # after the experiment, in the first run, its files, a later run
 def test_cut_short_anywhere_the_next_sync_completes(
     out: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -50,14 +53,7 @@ def test_cut_short_anywhere_the_next_sync_completes(
     whole = f"sqlite:///{out.parent}/whole.db"
     shutil.copyfile(migrated, out.parent / "whole.db")
     tracking.sync(out, whole)
-
-    def told(uri: str | None) -> dict[str, Any]:
-        mlflow, runs = client(uri or tracking.resolve(out)), look(out, uri)
-        (parent,) = [run.info.run_id for name, run in runs.items() if name.startswith("demo ")]
-        files = [file.path for file in mlflow.list_artifacts(parent, "tables")]
-        return {"files": files} | {n: (r.info.status, r.info.end_time, r.data.metrics) for n, r in runs.items()}
-
-    assert told(None) == told(whole)
+    assert told(out) == told(out, whole)
 
 
 def test_a_twin_left_by_a_lost_answer_goes(out: Path) -> None:
@@ -144,56 +140,48 @@ def test_a_sync_that_takes_too_long_or_dies_is_one_line(out: Path) -> None:
     assert tracking.pending(out)
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def test_a_server_that_takes_calls_and_never_answers_is_one_line(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        said = tracking.sync(out, f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    assert said == tracking.failed("Read timed out")
+    assert len(records.files(out)) == 8 and tracking.pending(out)
 
 
-@pytest.fixture
-def serve(tmp_path: Path, migrated: Path, port: int) -> Iterator[Callable[[], None]]:
-    """Starts a real `mlflow server` on loopback when called; ended with the test."""
-    database = tmp_path / "server.db"
-    shutil.copyfile(migrated, database)
-    started: list[subprocess.Popen[bytes]] = []
+def test_what_fails_elsewhere_is_not_what_the_next_run_has_to_mirror(out: Path) -> None:
+    assert tracking.sync(out).startswith("MLflow: 5 runs") and not tracking.pending(out)
+    said = tracking.sync(out, "nosuch://host/db", aside=True)
+    assert said.startswith(tracking.FAILED) and said.endswith("; the same command tries again")
+    assert not tracking.pending(out)
+    tracking.sync(out, "nosuch://host/db")  # where a run would have mirrored to
+    assert tracking.pending(out)
+    assert tracking.sync(out, tracking.resolve(out), aside=True).startswith("MLflow: 5 runs")
+    assert tracking.pending(out)
 
-    def start() -> None:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(tmp_path / "artifacts"),
-        ]  # fmt: skip
-        env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (tmp_path / "server.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=tmp_path, start_new_session=True)
-        started.append(server)
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and server.poll() is None:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        pytest.fail((tmp_path / "server.log").read_text()[-2000:])
 
-    yield start
-    for server in started:
-        os.killpg(server.pid, 9)
-        server.wait()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
+    """A real `mlflow server`, shared by the tests below: each uses an experiment of its own."""
+    one = Server(tmp_path_factory.mktemp("server"), migrated)
+    yield one
+    one.kill()
 
 
 @pytest.mark.slow
-def test_a_server_that_is_down_costs_nothing_and_the_next_sync_completes(
-    out: Path, port: int, serve: Callable[[], None]
-) -> None:
-    uri = f"http://127.0.0.1:{port}"
+@pytest.mark.xdist_group("mlflow-server")
+def test_a_server_that_is_down_costs_nothing_and_the_next_sync_completes(out: Path, server: Server) -> None:
+    uri = server.uri
+    server.kill()
     before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file() and f.name != tracking.STATE}
     command = [sys.executable, "-m", "harness.tracking", str(out), "--uri", uri]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     expected = "results complete, MLflow sync failed: [Errno 111] Connection refused; the next run tries again\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
     assert {f: f.read_bytes() for f in out.rglob("*") if f.is_file() and f.name != tracking.STATE} == before
-    serve()
+    server.start()
     assert tracking.sync(out, uri) == f"MLflow: 5 runs in {uri}"
     first = snapshot(out, uri)
     assert tracking.sync(out, uri) == f"MLflow: 5 runs in {uri}"
@@ -203,3 +191,41 @@ def test_a_server_that_is_down_costs_nothing_and_the_next_sync_completes(
     assert run.data.metrics["source_drop"] == pytest.approx(statistics.fmean(values))
     (parent,) = [run for name, run in look(out, uri).items() if name.startswith("demo ")]
     assert "plan.json" in [f.path for f in client(uri).list_artifacts(parent.info.run_id)]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mlflow-server")
+def test_a_server_killed_in_mid_sync_and_started_again_ends_complete(
+    out: Path, migrated: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed when it has made the seventh run and nobody has heard of that yet, cells among the six before."""
+    store = Store(out)
+    store.write_plan({**(store.plan() or {}), "grid": "killed"})
+    server.start()
+    real, created = requests.Session.request, list[str]()
+
+    def request(self: requests.Session, method: str, url: str, **more: Any) -> requests.Response:
+        answer = real(self, method, url, **more)
+        if url.endswith("/runs/create"):
+            created.append(answer.json()["run"]["info"]["run_id"])
+            if len(created) == 7:
+                server.kill()
+                raise requests.ConnectionError("nobody heard the answer")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "request", request)
+        line = tracking.sync(out, server.uri, per_cell=True)
+    assert line.startswith(tracking.FAILED) and "nobody heard the answer" in line
+    assert tracking.pending(out) and server.process is None
+    server.start()
+    assert tracking.sync(out, server.uri, per_cell=True) == f"MLflow: 13 runs in {server.uri}"
+    after = look(out, server.uri, "killed")
+    assert {run.info.run_id for run in after.values()} > set(created), "a run was made anew"
+    shutil.copyfile(migrated, out.parent / "whole.db")
+    whole = f"sqlite:///{out.parent}/whole.db"
+    tracking.sync(out, whole, per_cell=True)
+    said = told(out, server.uri, "killed")
+    assert said == told(out, whole, "killed")
+    curve = said["ntl convnet uci:uci-m s1"][-1]["curve/loss"]
+    assert [(step, value) for step, value, _ in curve] == [(0, 3.0), (1, 2.0), (2, 1.5)]

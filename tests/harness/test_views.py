@@ -73,3 +73,17 @@ def test_status_names_a_union_of_all_others_by_a_star(tmp_path: Path) -> None:
     Store(tmp_path).commit(broken)
     facts = views.status(str(tmp_path), Filters(pairs=("uci:*",)))
     assert [failure["label"] for failure in facts["failures"]] == ["cuti convnet uci:* s0"]
+
+
+def test_status_shows_what_an_error_and_a_log_hold_and_does_nothing_of_it(tmp_path: Path) -> None:
+    odd = "ValueError: \x1b[2J a\u202eb\nsecond line"
+    Store(tmp_path).commit(record("cuti", 0, OTHERS, {}, status="failed", error=odd, log="logs/x.log"))
+    (tmp_path / "logs").mkdir()
+    bar = "\r".join(f"step {i}/9 \x1b[32m#\x1b[0m" for i in range(10))
+    (tmp_path / "logs" / "x.log").write_text(f"begun\n{bar}\r\nfailed\n", newline="")
+    facts = views.status(str(tmp_path), Filters())
+    assert facts["failures"][0]["tail"] == ["begun", "step 9/9 \x1b[32m#\x1b[0m"]
+    said = views.status_text(facts)
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert r"failed: cuti convnet uci:* s0: ValueError: \x1b[2J a\u202eb second line" in said.split("\n")
+    assert r"    step 9/9 \x1b[32m#\x1b[0m" in said.split("\n")

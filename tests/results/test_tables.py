@@ -258,3 +258,10 @@ def test_what_is_no_run_directory_is_said_in_one_line(tmp_path: Path, where: str
         results.load(tmp_path / where)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_is_no_utf8_stands_there_as_its_codes(run: SimpleNamespace, make: SimpleNamespace) -> None:
+    """As of a file whose name is none: Parquet takes no half of a surrogate pair."""
+    run.store.commit(make.protect(run.parent, ["b", "c"], status="failed", error="no \udcff.png", accuracy=[]))
+    run.store.write_tables(force=True)
+    assert {row["error"] for row in rows(run.out, "cells")} == {None, "diverged", r"no \udcff.png"}

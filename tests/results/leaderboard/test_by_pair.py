@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
 
 from results import leaderboard, tables
-from results.leaderboard import by_pair
+from results.leaderboard import by_pair, number
 
 
 def board(records, plan):
@@ -87,3 +88,21 @@ def test_a_board_without_a_pair_has_no_rows(grid):
     waiting = grid()
     waiting.records = []
     assert by_pair.frame(waiting.board()).empty
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_terminal_cuts_no_number_and_names_what_it_left_out(grid, width):
+    odd = {"sa-map[cap=sample,lam=0.5,steps=2000]": (0.995, 0.1, 0.14, 0.85, False)}
+    odd["x\x1b[2J\u202e"] = (0.9, 0.2, 0.3, 0.8, False)
+    board = grid(effects=odd, seeds=1).board()
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    by_pair.render(board, console)
+    said = console.file.getvalue()
+    assert all(line.isprintable() and len(line) <= width for line in said.split("\n"))
+    assert "…" not in said and r"x\x1b[2J\u202e" in said
+    left_out = re.search(r"left out at this width: ((?:\w+,\s+)*\w+)", said)
+    gone = re.split(r",\s+", left_out[1]) if left_out else []
+    assert (width == 120) == (not gone)
+    for _, row in by_pair.frame(board).iterrows():
+        numbers = [number(row[name]) for name in by_pair.HEADS if name not in gone]
+        assert any(line.split()[-len(numbers) :] == numbers for line in said.splitlines()), row["pair"]

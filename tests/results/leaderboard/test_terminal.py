@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
+import pandas as pd
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from results.leaderboard import COLUMNS, display, terminal
@@ -92,3 +95,40 @@ def test_the_attack_table_fits_and_names_what_each_number_is_read_beside(grid, w
     if width == 130:
         assert "left out" not in text
         assert "attacked: gain" in text
+
+
+ODD = {
+    "x" * 300: (0.995, 0.1, 0.14, 0.85, False),
+    "域适应[" + "数据=样本," * 12 + "最后]": (0.99, 0.15, 0.2, 0.8, False),
+    "a\x1b[2J:eyes:": (0.97, 0.2, 0.3, 0.8, False),
+    "b[red]\u202e\nc\\": (0.96, 0.25, 0.3, 0.8, False),
+}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_any_name_is_shown_harmless_within_the_width_and_every_number_whole(grid, width):
+    board = grid(
+        effects=ODD,
+        attacked=0.4,
+        fail={("a\x1b[2J:eyes:", "print", "uci", 0): "\x07"},
+        flags={"b[red]\u202e\nc\\": ["odd\x1b[2J", ":smile:"]},
+    ).board()
+    names = ("probe[n=20]", "bn-reestimate+fine-tune[" + "lr=0.001," * 9 + "n=20]")
+    attacks = pd.concat([board.attacks.assign(attack=name) for name in names], ignore_index=True)
+    board = dataclasses.replace(board, attacks=attacks)
+    (group,) = board.groups()
+    text = shown(board, width)
+    assert all(line.isprintable() and cell_len(line) <= width for line in text.split("\n"))
+    for _, row in group.frame.iterrows():
+        line = next(line for line in text.splitlines() if display(row)["source_drop"] in line)
+        assert display(row)["target_removed_argmax"] in line
+    for row in group.attacks.itertuples():
+        assert f"{row.target_attacked:.3f}" in text
+    pieces = r"a\x1b[2J:eyes:", r"b[red]\u202e c\ ", "lr=0.001,", "bn-reestimate+", r"failed, \x07", r"odd\x1b[2J"
+    assert [piece for piece in (*pieces, ":smile:, odd") if piece not in text] == []
+    assert text.count("数据=样本,") == 12 * (1 + len(names))  # whole in each of its rows
+
+
+def test_letters_that_are_two_columns_wide_have_their_room(grid):
+    name = "域" * 20
+    assert name in shown(grid(effects={name: (0.99, 0.1, 0.2, 0.8, False)}).board(), 200)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
 
 import pytest
 
-from results.leaderboard import display, text
+from results.leaderboard import by_pair, display, text
 
 ODD = {r"a_b$\input{x}&%#~^": (0.99, 0.1, 0.2, 0.8, False), "<b>|x|`*": (0.98, 0.2, 0.3, 0.8, False)}
 
@@ -85,3 +86,58 @@ def test_attacks_are_in_every_form(grid):
     for form, escape in ((text.to_markdown(board), text.markdown), (text.to_latex(board), text.latex)):
         assert form.count(escape("f_s attacked")) >= 1
         assert form.count("probe") >= len(rows)
+
+
+EVIL = {
+    "x\x1b[2J\x9b3m": (0.99, 0.1, 0.2, 0.8, False),
+    "two\nlines\r\u202e": (0.98, 0.2, 0.3, 0.8, False),
+    "=cmd|' /C calc'!A0": (0.97, 0.3, 0.4, 0.8, False),
+    "\t@SUM(1)": (0.96, 0.3, 0.4, 0.8, False),
+    "plain-1": (1.02, 0.3, 0.4, 0.8, False),
+}
+ERROR = "ValueError: \x1b]0;title\x07 a\u200bb\n\\input{x} \udcff"
+
+
+@pytest.fixture
+def evil(grid):
+    """A board whose names and errors would act on what shows them."""
+    board = grid(effects=EVIL, attacked=0.4, fail={("plain-1", "uci", "print", 0): ERROR}).board()
+    return dataclasses.replace(board, attacks=board.attacks.assign(attack="+probe\x1b[2J[n=20]"))
+
+
+@pytest.mark.parametrize(
+    "form", [text.to_json, text.to_csv, text.to_markdown, text.to_latex, by_pair.to_json, by_pair.to_csv]
+)
+def test_no_form_holds_a_character_that_acts_or_hides(evil, form):
+    assert all(line.isprintable() for line in form(evil).split("\n"))
+
+
+def test_json_keeps_every_name_as_it_is(evil):
+    whole = json.loads(text.to_json(evil))
+    assert {row["variant"] for row in whole["rows"]} == set(EVIL)
+    assert {row["attack"] for row in whole["attacks"]} == {"+probe\x1b[2J[n=20]"}
+    assert {row["variant"] for row in json.loads(by_pair.to_json(evil))} == set(EVIL)
+
+
+@pytest.mark.parametrize("form", [text.to_csv, by_pair.to_csv])
+def test_csv_has_nothing_that_a_spreadsheet_computes_and_its_numbers_are_numbers(evil, form):
+    rows = list(csv.DictReader(io.StringIO(form(evil))))
+    shown = {r"x\x1b[2J\x9b3m", r"two lines \u202e", "'=cmd|' /C calc'!A0", "' @SUM(1)", "plain-1"}
+    assert {row["variant"] for row in rows} == shown
+    assert all(float(row["source_drop"]) < 0 for row in rows if row["variant"] == "plain-1")
+
+
+def test_latex_takes_a_name_as_text_wherever_it_stands_and_in_any_letters():
+    assert text.latex("[2pt]") == "{}[2pt]"
+    assert text.latex("*") == "{}*"
+    assert text.latex("a[b]*") == "a[b]*"
+    assert text.latex("naïve 中ł") == "naïve [U+4E2D][U+0142]"
+    assert text.latex("^^41\\write18{x}") == r"\textasciicircum{}\textasciicircum{}41\textbackslash{}write18\{x\}"
+
+
+def test_markdown_shows_dollars_and_a_command_with_backticks(grid):
+    made = grid(effects={"a$x$b": (0.99, 0.1, 0.2, 0.8, False)})
+    made.plan["command"] = "mapbench run 'a`b``c'"
+    said = text.to_markdown(made.board())
+    assert r"| a\$x\$b |" in said
+    assert said.rstrip().endswith("``` mapbench run 'a`b``c' ```")

@@ -2,6 +2,7 @@
 
     mapbench leaderboard runs/digits-mini
     mapbench compare runs/digits-mini published
+    mapbench show runs/digits-mini 0991
 
 They belong to the command of harness/cli.py and, like it, import what they need when they are called.
 """
@@ -60,4 +61,17 @@ def merge(directory: str, sources: tuple[str, ...]) -> int:
     return 0
 
 
-VERBS = (leaderboard, compare, merge)
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.argument("key", metavar="KEY")
+@options(click.option("--html", metavar="FILE", help="One self-contained page, with pictures and the log."), JSON)
+def show(directory: str, key: str, html: str | None, as_json: bool) -> int:
+    """One cell: what it is, its accuracies beside its parent's, curves, files, and the command that trains it again.
+
+    KEY is the beginning of its key, 4 hex digits or more."""
+    from harness.show import show as showing
+
+    return showing(directory, key, html, as_json)
+
+
+VERBS = (leaderboard, compare, merge, show)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from results.pairs import name as pair_name
+from results.pairs import label
 
 KEY_VERSION = 1  # the form of the spec itself
 PROTOCOL = 2  # bump when training, evaluation, splits or backbones change numbers (a golden test pins keys)
@@ -104,12 +103,3 @@ class Cell:
     @property
     def label(self) -> str:
         return label(self.meta)
-
-
-def label(m: Mapping[str, Any]) -> str:
-    """What a cell is called where people read, by its meta."""
-    what, pair = m["variant"] or "f_s", pair_name(m)
-    if attack := m.get("attack"):
-        what = f"{attack} on {what}" if m["parent"] else attack
-        pair = f"{m['source']}:{m['target']}" if m["parent"] else m["target"]
-    return f"{what} {m['backbone']} {pair} s{m['seed']}"

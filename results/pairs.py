@@ -34,6 +34,15 @@ def name(cell: Mapping[str, Any]) -> str:
     return cell["source"] + (":*" if whole else ":" + "+".join(named) if named else "")
 
 
+def label(cell: Mapping[str, Any]) -> str:
+    """What a cell is called where people read: `cuti convnet uci:print s0`, `probe on f_s convnet uci:print s0`."""
+    what, pair = cell["variant"] or "f_s", name(cell)
+    if attack := cell.get("attack"):
+        what = f"{attack} on {what}" if cell["parent"] else attack
+        pair = f"{cell['source']}:{cell['target']}" if cell["parent"] else cell["target"]
+    return f"{what} {cell['backbone']} {pair} s{cell['seed']}"
+
+
 def frozen(suite: Mapping[str, Any], source: str, target: str) -> bool | None:
     """Whether the list in the suite file counts the pair; None where that list does not speak of it.
 

@@ -44,6 +44,7 @@ UNKNOWN_KEY = "grid: mine\ngrids:\n  - suite: digits-mini\n    method: [ntl]\n"
         (("leaderboard", "runs/none"), "runs/none is not a run directory"),
         (("compare", "runs/none", "published"), "runs/none is not a run directory"),
         (("retry", "runs/none"), "runs/none is not a run directory"),
+        (("show", "runs/none", "abcd"), "runs/none is not a run directory"),
         (("rum", QUICK), "rum"),
         (("check", "sa-mop"), "command line: unknown method 'sa-mop': did you mean sa-map?"),
         (("check", "sa-map[kap=sample]"), "sa-map has no param 'kap': did you mean cap?"),
@@ -85,7 +86,7 @@ def test_help_is_quick_and_lists_only_what_works(mapbench: Mapbench) -> None:
     bare = time.perf_counter() - bare
     assert min(times) < 5 * bare + 0.3  # a ratio, because machines differ; what it may load is asserted in test_run
     listed = {line.split()[0] for line in said.stdout.split("Commands:")[1].strip().split("\n")}
-    verbs = "run plan status retry clean merge leaderboard compare list check data new doctor"
+    verbs = "run plan status retry clean merge leaderboard compare show list check data new doctor"
     assert listed == set(verbs.split())
 
 

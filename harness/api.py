@@ -232,7 +232,7 @@ def draw(store: Store) -> Any:
 
     parts = {cell["score"] for cell in (store.plan() or {}).get("cells", [])}
     board = leaderboard.load(store.out, score="val" if parts == {"val"} else "test")
-    html.write(board, store.out / "leaderboard.html")
+    html.write(board, store.out / "leaderboard.html", store.out)
     return board
 
 

@@ -168,7 +168,7 @@ def board(
     elif html:
         from results.leaderboard import html as page
 
-        print(api.show(page.write(shown, api.located(html))))
+        print(api.show(page.write(shown, api.located(html), store.out)))
     elif form:
         print(
             {"json": text.to_json, "csv": text.to_csv, "markdown": text.to_markdown, "latex": text.to_latex}[form](

@@ -85,6 +85,7 @@ class Board:
 
     frame: pd.DataFrame
     attacks: pd.DataFrame  # results.attacks.board's frame
+    attack_rows: pd.DataFrame  # the attacks table, a row per attacked cell
     pairs: pd.DataFrame
     cells: pd.DataFrame
     plan: dict[str, Any]
@@ -152,6 +153,11 @@ class Board:
         order = [places.get(tuple(row), -1) for row in self.attacks[ROW].itertuples(index=False)]
         mine = self.attacks.assign(_place=order)
         return mine[mine["_place"] >= 0].sort_values(["_place", "attack", "n"], kind="stable").drop(columns="_place")
+
+
+def attack_name(attack: str, n: int) -> str:
+    """An attack as printed where its images have no column of their own: `probe (n=200)`, `probe[n=20]`."""
+    return attack if attack.endswith((f"[n={n}]", f",n={n}]")) else f"{attack} (n={n})"
 
 
 def allowed(touched: str, scenario: str) -> bool:
@@ -233,7 +239,7 @@ def assemble(
     found = attacked(attacks, cells, pairs, plan)
     # the word is earned by attacks, and says which: without them a board tells how a model behaves when nobody tries
     named = found.loc[found["seeds"] > 0, ["attack", "n"]].drop_duplicates().to_numpy()
-    tried = [attack if attack.endswith((f"[n={n}]", f",n={n}]")) else f"{attack} (n={n})" for attack, n in named]
+    tried = [attack_name(attack, n) for attack, n in named]
     what = f"protection against {', '.join(tried)}" if tried else "clean behaviour"
     commits = {
         f"{commit[:10]}{' (modified)' if is_defined(dirty) and dirty else ''}"
@@ -249,6 +255,7 @@ def assemble(
     return Board(
         frame=stats.board(pairs, cells, plan),
         attacks=found,
+        attack_rows=attacks,
         pairs=pairs,
         cells=cells,
         plan=plan,

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from results import leaderboard
-from results.leaderboard import ATTACKERS, display, html
+from results.leaderboard import ATTACKERS, display, html, packed
+from results.leaderboard.reading import reading
+from tests.results.leaderboard.conftest import DOMAINS
 
 EVIL = "<script>alert(1)</script>"
 CHROMIUM = shutil.which("chromium")
@@ -22,9 +24,10 @@ def data_of(page):
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     data = json.loads(text)
     rows = [dict(zip(data["fields"], row, strict=True)) for row in data["rows"]]
-    for cell in (cell for row in rows for cell in (*row["pairs"], *row["gaps"])):
-        cell[:2] = [data["places"][i] for i in cell[:2]]
-    return data | {"rows": rows}
+    cells = packed.unpack(data["cells"])
+    for row, name in ((row, name) for row in rows for name in ("pairs", "gaps")):
+        row[name] = [[*(data["places"][i] for i in cell[:2]), *cell[2:]] for cell in cells[name][row["at"]]]
+    return data | {"rows": rows, "cells": cells}
 
 
 def rendered(path):
@@ -201,3 +204,52 @@ def test_a_run_that_has_not_begun_still_makes_a_page(grid):
     page = html.page(made.board())
     assert "0 failed or skipped, 5 missing" in page
     assert all(row["plane"] is None for row in data_of(page)["rows"])
+
+
+def test_rows_carry_what_attacks_found(grid):
+    board = grid(attacked=0.4).board()
+    data = data_of(html.page(board))
+    assert data["attacks"] == ["probe (n=200)"]
+    for _, row in board.attacks.iterrows():
+        (drawn,) = [r for r in data["rows"] if r["variant"] == row["variant"]]
+        ((attack, _, removed, low, high, before, after, *_, units, done, asked),) = drawn["attacks"]
+        names = (
+            "target_removed",
+            "target_removed_low",
+            "target_removed_high",
+            "target_attacked_before",
+            "target_attacked",
+        )
+        assert [removed, low, high, before, after] == pytest.approx([row[name] for name in names], abs=1e-7)
+        assert (attack, units, done, asked) == (0, row["units"], row["pairs_done"], row["pairs_expected"])
+
+
+def test_ranks_against_an_attack_follow_the_rule_of_the_board(grid):
+    board = grid(attacked=0.4).board()
+    ranks = {row["variant"]: row["attacks"][0][1] for row in data_of(html.page(board))["rows"]}
+    assert ranks["continue"] is None  # a control
+    keeps = board.attacks[board.attacks["variant"].isin(["sa-map[cap=sample]", "cuti"])]
+    first, second = (row for _, row in keeps.sort_values("target_removed", ascending=False).iterrows())
+    apart = first["target_removed_low"] > second["target_removed_high"]
+    assert (ranks[first["variant"]], ranks[second["variant"]]) == (1, 2 if apart else 1)
+    assert ranks["ntl"] == 3  # it costs more of the source than the budget, whatever it removes
+    made = grid(attacked=0.4)
+    lost = next(r for r in made.records if r["cell"]["kind"] == "attack" and r["cell"]["variant"] == "cuti")
+    made.records.remove(lost)
+    ranks = {row["variant"]: row["attacks"][0][1] for row in data_of(html.page(made.board()))["rows"]}
+    assert ranks["cuti"] is None  # a pair of it was not attacked with all its seeds
+    assert ranks["ntl"] == 2
+
+
+def test_a_table_says_what_the_terminal_says(grid):
+    board = grid(backbones=("convnet", "vgg11")).board()
+    page = html.page(board)
+    data = data_of(page)
+    for i, group in enumerate(board.groups()):
+        found = board.compared(group)
+        assert data["groups"][i]["reading"] == reading(group, found)
+        assert data["cells"]["readings"][i] == [reading(group, found, a) for a in ("matched", "decoded")]
+        pairs = [tuple(data["places"][place] for place in pair) for pair in data["groups"][i]["pairs"]]
+        assert pairs == [(s, t) for s in DOMAINS for t in DOMAINS if s != t]
+    first = next(board.groups())
+    assert escaping.escape(reading(first, board.compared(first)), quote=False) in page.replace("&#39;", "'")

@@ -133,19 +133,27 @@ def read(out: str | Path, name: str) -> pa.Table:
     """One table of a run directory. Where it is absent, damaged, of another schema, or behind the records, all five
     are rebuilt from the records (and written, where that is possible). Raises StoreError where `out` holds no run.
     """
+    return several(out, name)[0][0]
+
+
+def several(out: str | Path, *names: str) -> tuple[list[pa.Table], dict[str, Any] | None]:
+    """Tables as `read` gives them, and the content of plan.json (None where there is none), all of one moment: to read
+    a plan of 35,000 cells takes longer than to read their tables."""
     store = Store(out)
     out = store.out
     if not place.is_run(out):
         raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
     plan = store.plan()
-    table = _held(out, name, _covers(records.count(out), plan))
-    if table is not None:
-        return table
+    covers = _covers(records.count(out), plan)
+    whole = [table for name in names if (table := _held(out, name, covers)) is not None]
+    if len(whole) == len(names):
+        return whole, plan
     found = store.records()
     try:
-        return write(out, found, plan, len(found) + len(store.damaged()))[name]
+        built = write(out, found, plan, len(found) + len(store.damaged()))
     except StoreError:
-        return build(found, plan)[name]  # somebody else's directory: reading it is still fine
+        built = build(found, plan)  # somebody else's directory: reading it is still fine
+    return [built[name] for name in names], plan
 
 
 def _held(out: Path, name: str, covers: str) -> pa.Table | None:

@@ -25,7 +25,7 @@ from harness.options import FILTERS, JSON, asked, options
 @options(
     *FILTERS,
     click.option("--split", "score", type=click.Choice(["test", "val"]), default="test", show_default=True),
-    click.option("--by-pair", is_flag=True, help="A row per pair, and per domain of a union (terminal, json, csv)."),
+    click.option("--by-pair", is_flag=True, help="A row per pair; --latex and --markdown then as papers print it."),
     click.option("--html", metavar="FILE", help="One self-contained page."),
     *(
         click.option(f"--{f}", "form", flag_value=f, help=f"Print as {f}.")

@@ -29,7 +29,6 @@ def load(directory: str | Path) -> pandas.DataFrame:
     """
     from results import tables
 
-    pairs = tables.read(directory, "pairs").to_pandas()
-    cells = tables.read(directory, "cells").to_pandas()
+    pairs, cells = (table.to_pandas() for table in tables.several(directory, "pairs", "cells")[0])
     extra = [name for name in cells.columns if name not in pairs.columns]
     return pairs.merge(cells[["key", *extra]], on="key", how="left", validate="many_to_one")

@@ -63,7 +63,7 @@ def board(attacks: pd.DataFrame, cells: pd.DataFrame, pairs: pd.DataFrame, plan:
     # a target blocked alone and in a union is one observation: their mean
     used = used.groupby(once, as_index=False, dropna=False)[["classes", *used.select_dtypes("float").columns]].mean()
     by_row = dict(list(used.groupby(IDENTITY, dropna=False)))
-    computed = by_rule(pairs)
+    computed = by_rule(pairs) if asked else {}
     rows = []
     for identity, (facts, units, failed) in asked.items():
         suite = (plan.get("suites") or {}).get(identity[0], {})

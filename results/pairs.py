@@ -64,7 +64,9 @@ def by_rule(pairs: pd.DataFrame) -> dict[tuple[Any, ...], Pairs]:
     By its accuracy on the val part where that is known (a suite without a list of its own), mean over seeds, else by
     that on the part that is scored: choosing pairs on the numbers that are reported would favour those that f_s knows
     by luck."""
-    once = pairs[pairs["current"].astype(bool)].drop_duplicates([*SETTING, "source", "target", "seed"])
+    names = [*SETTING, "source", "target", "seed", "classes", "target_before_balanced"]
+    names += ["target_before_val"] if "target_before_val" in pairs else []
+    once = pairs.loc[pairs["current"].astype(bool), names].drop_duplicates([*SETTING, "source", "target", "seed"])
     seen = once["target_before_val"] if "target_before_val" in once else once["target_before_balanced"]
     once = once.assign(seen=seen.fillna(once["target_before_balanced"]))
     means = once.groupby([*SETTING, "source", "target"])[["seen", "classes"]].mean()

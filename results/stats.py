@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from results.records import CLOSED
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.intervals import Columns
 
 # Each attacker's accuracy on f_s and on the protected net, as columns of `pairs`.
 ATTACKERS = {
@@ -45,6 +48,11 @@ COLUMNS = (
     ),
     "rank_basis", "seconds",
 )  # fmt: skip
+
+ONCE = [*ROW, "source", "target", "seed"]  # of an observation
+ASKED = [*ROW, "method", "fidelity", "control", "tuned", "source", "targets", "domains", "seed"]
+NOWHERE = np.array([], dtype=np.intp)
+_identity = itemgetter(*ROW)
 
 Unit = tuple[str, str, int]  # source, target, seed
 Row = tuple[Any, ...]  # values of ROW
@@ -80,22 +88,24 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
     import pandas as pd
 
     plan = plan or {}
-    protect = cells[(cells["kind"] == "protect") & cells["current"].astype(bool)]
-    used = pairs[(pairs["role"] == "target") & pairs["current"].astype(bool)]
-    once = [*ROW, "source", "target", "seed"]
-    if used.duplicated(once).any():  # a target blocked alone and in a union: one observation, their mean
-        numbers = ["classes", *used.select_dtypes("float").columns]
-        used = used.groupby(once, as_index=False, dropna=False)[numbers].mean()
+    ran = (cells["kind"] == "protect") & cells["current"].astype(bool)
+    protect = cells.loc[ran, [*ASKED, "status", "flags", "seconds"]]
+    used = observed(pairs)
     expected = _expected(protect, plan)
     wanted = _pairs_per_scenario(expected)
     computed = by_rule(pairs)
-    by_row = dict(list(used.groupby(ROW, dropna=False)))
-    done_cells = dict(list(protect.groupby(ROW, dropna=False)))
+    # plain arrays and the places of each row in them: a frame for each of 500 rows takes longer than all sums in them
+    column = {name: used[name].to_numpy() for name in used.columns.difference(ROW)}
+    status, flagged, seconds = (protect[name].to_numpy() for name in ("status", "flags", "seconds"))
+    ok, skipped = status == "ok", status == "skipped"
+    lost = ~(ok | skipped)
+    of_pairs, of_cells = (table.groupby(ROW, dropna=False).indices for table in (used, protect))
     rows = []
     for identity, (facts, units) in expected.items():
-        mine = by_row.get(identity, used.iloc[:0])
-        ran = done_cells.get(identity, protect.iloc[:0])
-        have = set(zip(mine["source"], mine["target"], mine["seed"], strict=True))
+        places = of_pairs.get(identity, NOWHERE)
+        mine = {name: values[places] for name, values in column.items()}
+        here = of_cells.get(identity, NOWHERE)
+        have = set(zip(*(mine[name].tolist() for name in ("source", "target", "seed")), strict=True))
         lacking = {unit[:2] for unit in units - have}
         complete = {unit[:2] for unit in units} - lacking
         suite = (plan.get("suites") or {}).get(identity[0], {})
@@ -104,17 +114,17 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
             dict(zip(ROW, identity, strict=True))
             | facts
             | {
-                "seeds": mine["seed"].nunique(),
+                "seeds": len({seed for _, _, seed in have}),
                 "units": len({(source, seed) for source, _, seed in have}),
                 "pairs_done": len(complete),
                 "pairs_expected": len({unit[:2] for unit in units} | wanted.get(identity[:5], set())),
                 "eligible_source": judged,
-                "failed": int((~ran["status"].isin(["ok", "skipped"])).sum()),
-                "skipped": int((ran["status"] == "skipped").sum()),
-                "flags": ", ".join(sorted({flag for flags in ran["flags"] if flags is not None for flag in flags})),
-                "seconds": ran.loc[ran["status"] == "ok", "seconds"].mean(),
+                "failed": int(lost[here].sum()),
+                "skipped": int(skipped[here].sum()),
+                "flags": ", ".join(sorted({flag for flags in flagged[here] if flags is not None for flag in flags})),
+                "seconds": _mean(seconds[here][ok[here]]),
             }
-            | _drops(mine)
+            | drops(mine)
             | removed_against(mine, counted)
         )
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if not name.startswith("rank_")])
@@ -127,18 +137,29 @@ def board(pairs: pd.DataFrame, cells: pd.DataFrame, plan: Mapping[str, Any] | No
     return ranked(frame, ATTACKERS, RANKED_WITHIN)[list(COLUMNS)]
 
 
+def observed(pairs: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """Of the pairs table what the numbers are made from: current rows of role `target`, one for each ONCE, with the
+    columns that `board` needs and `more`, which have to be numbers."""
+    names = ["classes", "source_drop", "target_drop", *itertools.chain(*ATTACKERS.values()), *more]
+    used = pairs.loc[(pairs["role"] == "target") & pairs["current"].astype(bool), [*ONCE, *names]]
+    if used.duplicated(ONCE).any():  # a target blocked alone and in a union: one observation, their mean
+        return used.groupby(ONCE, as_index=False, dropna=False)[names].mean()
+    return used
+
+
 def _expected(protect: pd.DataFrame, plan: Mapping[str, Any]) -> dict[Row, tuple[dict[str, Any], set[Unit]]]:
     """Each row's facts on its method, and what it was asked for: by the plan, or by the cells there are."""
     expected: dict[Row, tuple[dict[str, Any], set[Unit]]] = {}
-    names = [*ROW, "kind", "method", "fidelity", "control", "tuned", "source", "targets", "domains", "seed"]
-    planned = [{"split_seed": 0, **cell} for cell in plan.get("cells") or ()]
-    for cell in [*planned, *protect[names].to_dict("records")]:  # the plan first: what it says of a method is newer
-        if cell["kind"] != "protect":
-            continue
-        facts = {name: cell[name] for name in ("method", "fidelity")} | {n: bool(cell[n]) for n in ("control", "tuned")}
-        units = expected.setdefault(tuple(cell[name] for name in ROW), (facts, set()))[1]
-        for target in targets(cell):
-            units.add((cell["source"], target, int(cell["seed"])))
+    planned = (cell for cell in plan.get("cells") or () if cell["kind"] == "protect")
+    ran = zip(*(protect[name].tolist() for name in ASKED), strict=True)
+    # the plan first: what it says of a method is newer
+    for cell in itertools.chain(planned, (dict(zip(ASKED, values, strict=True)) for values in ran)):
+        identity = _identity(cell if "split_seed" in cell else {"split_seed": 0, **cell})
+        if identity not in expected:
+            facts = {name: cell[name] for name in ("method", "fidelity")}
+            expected[identity] = facts | {name: bool(cell[name]) for name in ("control", "tuned")}, set()
+        source, seed = cell["source"], int(cell["seed"])
+        expected[identity][1].update([(source, target, seed) for target in targets(cell)])
     for identity, (facts, units) in expected.items():
         if facts["fidelity"] == CLOSED:  # which of its cells are there, somebody chose: the others' are asked for
             units.update(*(theirs for other, theirs in _open(expected) if other == identity[:5]))
@@ -162,26 +183,35 @@ def _pairs_per_scenario(
     return wanted
 
 
-def _drops(mine: pd.DataFrame) -> dict[str, float]:
-    """source_drop with its interval, its worst pair, target_drop and st_d, all sources weighing the same."""
-    sources = _units(mine, "source_drop")
-    estimate = _mean([values.mean() for values in sources])
-    low, high, df = interval(estimate, sources, len(sources))
-    target = _mean([values.mean() for values in _units(mine, "target_drop")])
-    worst = [_mean(mine["source_drop"].to_numpy()[places]) for places in places_of(mine, "source", "target").values()]
+def drops(mine: Columns) -> dict[str, float]:
+    """source_drop and target_drop with their intervals, the worst pair's source_drop, and st_d, the ratio of the two
+    means, of one variant's observations; all sources weigh the same."""
+    source, low, high, df = over_units(mine, "source_drop")
+    target, target_low, target_high, _ = over_units(mine, "target_drop")
+    worst = _means(np.asarray(mine["source_drop"]), places_of(mine, "source", "target").values())
     return {
-        "source_drop": estimate,
+        "source_drop": source,
         "source_drop_low": low,
         "source_drop_high": high,
         "source_drop_worst": max((value for value in worst if not math.isnan(value)), default=math.nan),
         "target_drop": target,
-        "st_d": estimate / target if target > 0 else math.nan,
+        "target_drop_low": target_low,
+        "target_drop_high": target_high,
+        "st_d": source / target if target > 0 else math.nan,
         "df": df,
     }
 
 
+def over_units(mine: Columns, name: str) -> tuple[float, float, float, int]:
+    """A column's mean with its interval, (estimate, low, high, degrees of freedom): over the targets of each train
+    cell, then over those of a source, then over sources. NaN where it is undefined."""
+    sources = _units(mine, name)
+    estimate = _mean([values.mean() for values in sources])
+    return estimate, *interval(estimate, sources, len(sources))
+
+
 def removed_against(
-    mine: pd.DataFrame, counted: Pairs, attackers: Mapping[str, tuple[str, str]] = ATTACKERS
+    mine: Columns, counted: Pairs, attackers: Mapping[str, tuple[str, str]] = ATTACKERS
 ) -> dict[str, float]:
     """target_removed for each attacker over the eligible pairs, with its interval.
 
@@ -191,65 +221,76 @@ def removed_against(
     dR = ((B - 1/K) dA - (A - 1/K) dB) / (A - 1/K)^2, on what each train cell adds to the sum over its pairs; a pair
     with mean B below chance adds a constant 1.
     """
-    pairs_used = 0
-    ratios: dict[str, list[float]] = {a: [] for a in attackers}
-    sides: dict[str, list[tuple[float, float, float, float]]] = {a: [] for a in attackers}
-    # Per attacker and source: what each train cell adds to the sum of R, as a deviation from its mean.
-    changes: dict[str, dict[str, dict[int, float]]] = {a: {} for a in attackers}
-    varying: dict[str, set[str]] = {a: set() for a in attackers}
     names = {"seed", "classes", "target_before_balanced", *itertools.chain(*attackers.values())}
-    column = {name: mine[name].to_numpy() for name in names}
-    for pair, places in places_of(mine, "source", "target").items():
-        if pair not in counted:
-            continue
-        source, chance = pair[0], 1 / column["classes"][places[0]]
-        a, seeds = column["target_before_balanced"][places], column["seed"][places]
-        room = a.mean() - chance
-        if not room > 0:  # nothing to remove here after all
-            continue
-        pairs_used += 1
+    column = {name: np.asarray(mine[name]) for name in names}
+    places = {pair: found for pair, found in places_of(mine, "source", "target").items() if pair in counted}
+    alike: dict[int, list[tuple[str, str]]] = {}  # pairs by their number of train cells: each kind is one array
+    for pair, found in places.items():
+        alike.setdefault(len(found), []).append(pair)
+    # Per attacker and pair: B and A less chance, what the attacker sees before and after, and dR of each train cell.
+    seen: dict[str, dict[tuple[str, str], tuple[float, float, float, float, list[float]]]] = {a: {} for a in attackers}
+    pairs_used = 0
+    for pairs in alike.values():
+        at = np.array([places[pair] for pair in pairs])  # (pairs, train cells)
+        chance = 1 / column["classes"][at[:, 0]]
+        a = column["target_before_balanced"][at]
+        room = a.mean(axis=1) - chance
+        kept = np.flatnonzero(room > 0)  # else there is nothing to remove after all
+        pairs_used += len(kept)
+        at, chance, a, room = at[kept], chance[kept, None], a[kept], room[kept, None]
         for attacker, (before, after) in attackers.items():
-            b = column[after][places]
-            left = max(b.mean() - chance, 0.0)
-            if math.isnan(left):
-                continue
-            slope = (left * (a - a.mean()) - room * (b - b.mean())) / room**2 if left > 0 else np.zeros(len(b))
-            if left > 0:
-                varying[attacker].add(source)
-            units = changes[attacker].setdefault(source, {})
-            for seed, change in zip(seeds, slope, strict=True):
-                units[seed] = units.get(seed, 0.0) + float(change)
-            ratios[attacker].append(1 - left / room)
-            sides[attacker].append((left, room, column[before][places].mean(), b.mean()))
+            b = column[after][at]
+            middle = b.mean(axis=1, keepdims=True)
+            left = np.maximum(middle - chance, 0.0)
+            slope = (left * (a - a.mean(axis=1, keepdims=True)) - room * (b - middle)) / room**2
+            slope = np.where(left > 0, slope, 0.0)
+            sides = (left[:, 0], room[:, 0], column[before][at].mean(axis=1), middle[:, 0], slope)
+            told = zip((pairs[i] for i in kept), *(side.tolist() for side in sides), strict=True)
+            seen[attacker] |= {pair: tuple(of) for pair, *of in told if not math.isnan(of[0])}
     numbers: dict[str, float] = {"eligible_pairs": pairs_used}
-    for attacker, values in ratios.items():
-        estimate = _mean(values)
-        left, room, seen_before, seen_after = np.sum(sides[attacker], axis=0) if values else (math.nan,) * 4
+    for attacker, by_pair in seen.items():
+        # Per source: what each train cell adds to the sum of R, as a deviation from its mean.
+        changes: dict[str, dict[int, float]] = {}
+        in_order = {pair: by_pair[pair] for pair in places if pair in by_pair}
+        for pair, (*_, slopes) in in_order.items():
+            units = changes.setdefault(pair[0], {})
+            for seed, change in zip(column["seed"][places[pair]].tolist(), slopes, strict=True):
+                units[seed] = units.get(seed, 0.0) + change
+        ratios = [1 - left / room for left, room, *_ in in_order.values()]
+        estimate, pairs_seen = _mean(ratios), len(ratios)
+        sums = np.sum([of[:4] for of in in_order.values()], axis=0) if ratios else (math.nan,) * 4
+        left, room, seen_before, seen_after = sums
         # A source whose pairs are all below chance cannot vary: it neither adds variance nor degrees of freedom.
-        free = [s for s in changes[attacker] if s in varying[attacker]] or list(changes[attacker])
-        strata = [np.array(list(changes[attacker][s].values())) for s in free]
-        low, high, df = interval(estimate, strata, len(values))
+        varying = {pair[0] for pair, (left_here, *_) in in_order.items() if left_here > 0}
+        strata = [np.array(list(units.values())) for s, units in changes.items() if s in varying or not varying]
+        low, high, df = interval(estimate, strata, pairs_seen)
         numbers |= {
             f"target_removed_{attacker}": estimate,
             f"target_removed_{attacker}_low": low,
             f"target_removed_{attacker}_high": high,
             f"target_removed_{attacker}_df": df,
             f"target_removed_{attacker}_sums": 1 - left / room,
-            f"target_before_{attacker}": seen_before / max(len(values), 1),
-            f"target_after_{attacker}": seen_after / max(len(values), 1),
+            f"target_before_{attacker}": seen_before / max(pairs_seen, 1),
+            f"target_after_{attacker}": seen_after / max(pairs_seen, 1),
         }
     return numbers
 
 
-def _units(mine: pd.DataFrame, name: str) -> list[np.ndarray]:
+def _units(mine: Columns, name: str) -> list[np.ndarray]:
     """For each source, one value per train cell: its mean over the targets."""
-    values = mine[name].to_numpy()
+    cells = places_of(mine, "source", "seed")
     units: dict[str, list[float]] = {}
-    for (source, _), places in places_of(mine, "source", "seed").items():
-        mean = _mean(values[places])
+    for (source, _), mean in zip(cells, _means(np.asarray(mine[name]), cells.values()), strict=True):
         if not math.isnan(mean):
             units.setdefault(source, []).append(mean)
     return [np.array(means) for means in units.values()]
+
+
+def _means(values: np.ndarray, groups: Collection[list[int]]) -> list[float]:
+    """The mean of each group of places: in one step where all are of one size and nothing is undefined."""
+    if len({len(places) for places in groups}) == 1 and not np.isnan(values).any():
+        return values[np.array(list(groups))].mean(axis=1).tolist()  # type: ignore[no-any-return]
+    return [_mean(values[places]) for places in groups]
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:

@@ -16,8 +16,8 @@ from results.ranks import SOURCE_BUDGET
 
 __all__ = [
     "ATTACKERS", "ATTACK_COLUMNS", "COLUMNS", "INTERVALS", "MAP_SENTENCE", "Board", "Column", "Gap", "Group", "Sheet",
-    "assemble", "display", "is_defined", "legend", "load", "name_of", "number", "ordered", "references", "sheets",
-    "with_interval", "within_budget",
+    "assemble", "display", "is_defined", "legend", "load", "name_of", "number", "ordered", "references", "said_of",
+    "sheets", "with_interval", "within_budget",
 ]  # fmt: skip
 
 MAP_SENTENCE = "MAP: a re-implementation from the public description"
@@ -101,6 +101,7 @@ ATTACK_COLUMNS = (
     Column("failed", "failed", "attacks that ended without a model"),
 )
 INTERVALS = "half a 95 % t-interval over train cells with the pairs held fixed; one train cell has none."
+INCOMPLETE_NAMED = 6  # rows of a table; beyond these the list of cells without a number says it
 
 
 def number(value: Any) -> str:
@@ -162,20 +163,32 @@ def references(group: Group) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of text, as the terminal, Markdown and LaTeX print it: `rows`, and `below` those to read them by."""
+    """A table of text, as the terminal, Markdown and LaTeX print it: `rows`, `below` those to read them by, and `notes`
+    that have to be made."""
 
     title: str
     columns: tuple[Column, ...]
     rows: list[dict[str, str]]
     below: list[dict[str, str]]
+    notes: list[str]
 
 
 def sheets(group: Group) -> list[Sheet]:
     """The tables of a group: its variants, and what attacks find, where there are any."""
-    rows = [display(row) for _, row in group.frame.iterrows()]
-    first = Sheet(group.title, COLUMNS, rows, references(group))
-    attacked = [_attacked(row) for _, row in group.attacks.iterrows()]
-    return [first, Sheet(f"{group.title} · attacked", ATTACK_COLUMNS, attacked, [])] if attacked else [first]
+    rows = [display(row) for row in group.frame.to_dict("records")]
+    first = Sheet(group.title, COLUMNS, rows, references(group), said_of(group))
+    attacked = [_attacked(row) for row in group.attacks.to_dict("records")]
+    return [first, Sheet(f"{group.title} · attacked", ATTACK_COLUMNS, attacked, [], [])] if attacked else [first]
+
+
+def said_of(group: Group) -> list[str]:
+    """The lines below a group's table: what its cells do not share, and what incomplete rows lack."""
+    lines = [f"mixed: {'; '.join(group.mixed)}; small differences may be due to that"] if group.mixed else []
+    if group.incomplete:
+        more = len(group.incomplete) - INCOMPLETE_NAMED
+        named = [*group.incomplete[:INCOMPLETE_NAMED], *([f"and {more} more rows"] if more > 0 else [])]
+        lines.append(f"incomplete, so not ranked: {'; '.join(named)}")
+    return lines
 
 
 def _attacked(row: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.leaderboard import notes
 from results.plain import plain
 from results.ranks import SOURCE_BUDGET
 from results.stats import ROW, SETTING
@@ -67,6 +68,8 @@ class Group:
     classes: int
     domains: list[str]
     attacks: pd.DataFrame  # results.attacks.board's rows of these variants and of the untrained net, in the same order
+    mixed: list[str]  # what the cells behind it do not share: "torch 2.14.0, 2.15.0", "device NVIDIA H100, cpu"
+    incomplete: list[str]  # what each row that lacks pairs lacks: "cuti 11/12 pairs, without uci:print (1 failed)"
 
     @property
     def title(self) -> str:
@@ -107,6 +110,7 @@ class Board:
         A control is read against the methods of every scenario that allows what it touches (`fits`); one that fits none
         of them has a group of its own scenario. `untrained` touches nothing and stands below every table.
         """
+        made, gaps = notes.made(self.cells), notes.gaps_of([*self.failed, *self.missing])
         for _, rows in self.frame.groupby(SETTING, sort=False):
             suite = self.plan.get("suites", {}).get(rows["suite"].iloc[0], {})
             control, untrained = rows["control"].astype(bool), rows["method"] == "untrained"
@@ -130,6 +134,8 @@ class Board:
                     classes=suite.get("classes", 0),
                     domains=suite.get("domains", []),
                     attacks=self._attacks_on(frame, none),
+                    mixed=notes.mixed(rows_of(frame, none), made),
+                    incomplete=notes.incomplete(frame, gaps, suite.get("domains", [])),
                 )
 
     def compared(self, group: Group) -> pd.DataFrame:
@@ -147,10 +153,10 @@ class Board:
 
     def _attacks_on(self, *frames: pd.DataFrame) -> pd.DataFrame:
         """The attacks on these rows, in their order."""
-        import pandas as pd
-
-        places = {tuple(row): i for i, row in enumerate(pd.concat(frames)[ROW].itertuples(index=False))}
-        order = [places.get(tuple(row), -1) for row in self.attacks[ROW].itertuples(index=False)]
+        if self.attacks.empty:
+            return self.attacks
+        places = {row: i for i, row in enumerate(rows_of(*frames))}
+        order = [places.get(row, -1) for row in rows_of(self.attacks)]
         mine = self.attacks.assign(_place=order)
         return mine[mine["_place"] >= 0].sort_values(["_place", "attack", "n"], kind="stable").drop(columns="_place")
 
@@ -158,6 +164,11 @@ class Board:
 def attack_name(attack: str, n: int) -> str:
     """An attack as printed where its images have no column of their own: `probe (n=200)`, `probe[n=20]`."""
     return attack if attack.endswith((f"[n={n}]", f",n={n}]")) else f"{attack} (n={n})"
+
+
+def rows_of(*frames: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """What their rows are: the values of ROW."""
+    return [row for frame in frames for row in frame[ROW].itertuples(index=False, name=None)]
 
 
 def allowed(touched: str, scenario: str) -> bool:
@@ -217,10 +228,10 @@ def load(out: str | Path, score: str = "test") -> Board:
     Raises StoreError where there is no run, or no protected cell was asked for on that part.
     """
     from results import tables
-    from results.store import Store
 
-    cells, pairs, attacks = (tables.read(out, name).to_pandas() for name in ("cells", "pairs", "attacks"))
-    return assemble(cells, pairs, attacks, Store(out).plan() or {}, score, str(out))
+    found, plan = tables.several(out, "cells", "pairs", "attacks")
+    cells, pairs, attacks = (table.to_pandas() for table in found)
+    return assemble(cells, pairs, attacks, plan or {}, score, str(out))
 
 
 def assemble(
@@ -230,12 +241,14 @@ def assemble(
     from results import StoreError, stats
     from results.attacks import board as attacked
 
-    cells, pairs, attacks = (t[t["current"].astype(bool) & (t["score"] == score)] for t in (cells, pairs, attacks))
+    cells, pairs, attacks = (_scored_on(score, table) for table in (cells, pairs, attacks))
     asked = [cell for cell in plan.get("cells", []) if cell["score"] == score]
     if not (cells["kind"] == "protect").any() and not any(cell["kind"] == "protect" for cell in asked):
         raise StoreError(f"{name}: no protected model scored on {score}; `mapbench status {name}` says what is there")
     plan = plan | {"cells": asked}
-    known, ok = set(cells["key"]), cells[cells["status"] == "ok"]
+    known = set(cells["key"])
+    by = ["git_commit", "git_dirty", "device", "host", "torch"]
+    ok = cells.loc[cells["status"] == "ok", by].drop_duplicates()
     found = attacked(attacks, cells, pairs, plan)
     # the word is earned by attacks, and says which: without them a board tells how a model behaves when nobody tries
     named = found.loc[found["seeds"] > 0, ["attack", "n"]].drop_duplicates().to_numpy()
@@ -269,6 +282,12 @@ def assemble(
             for row in cells[cells["status"] != "ok"].to_dict("records")
         ],
     )
+
+
+def _scored_on(score: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Its current rows of one score; as a rule that is all of it, and nothing to copy."""
+    wanted = table["current"].astype(bool) & (table["score"] == score)
+    return table if wanted.all() else table[wanted]
 
 
 def _gap(cell: dict[str, Any], status: str) -> Gap:

@@ -107,6 +107,8 @@ def _table(sheet: Sheet, console: Console) -> None:
         for row in below:
             table.add_row(*_cells(row, names, widths), style="italic dim")
     console.print(table)
+    for note in sheet.notes:
+        console.print(Text(note), style="yellow")
     if "flags" in left_out:
         for row in rows:
             if row["flags"]:

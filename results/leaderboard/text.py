@@ -46,7 +46,9 @@ _MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&
 
 
 def to_json(board: Board) -> str:
-    """One object: title, where the numbers come from, the frame's rows, failed and missing cells."""
+    """One object: title, where the numbers come from, the frame's rows, what tables mix and lack, failed and missing
+    cells."""
+    groups = list(board.groups())
     whole = {
         "title": board.title,
         "generated": board.generated,
@@ -57,6 +59,8 @@ def to_json(board: Board) -> str:
         "intervals": INTERVALS,
         "rows": records(board.frame),
         "attacks": records(board.attacks),
+        "mixed": [{"table": g.title, "differs": g.mixed} for g in groups if g.mixed],
+        "incomplete": [{"table": g.title, "rows": g.incomplete} for g in groups if g.incomplete],
         "failed": [asdict(gap) for gap in board.failed],
         "missing": [asdict(gap) for gap in board.missing],
     }
@@ -106,6 +110,7 @@ def to_markdown(board: Board) -> str:
         lines += ["", f"## {markdown(sheet.title)}", "", _row(markdown(c.head) for c in sheet.columns)]
         lines.append(_row("---" if c.name in WORDS else "---:" for c in sheet.columns))
         lines += [_row(markdown(row[c.name]) for c in sheet.columns) for row in sheet.rows + sheet.below]
+        lines += [line for note in sheet.notes for line in ("", markdown(note))]
     for word, gaps in (("Failed", board.failed), ("Missing", board.missing)):
         if gaps:
             lines += ["", f"{word} cells:", ""]
@@ -124,6 +129,7 @@ def to_latex(board: Board) -> str:
         columns = [c for c in sheet.columns if c.name != "flags"]
         align = "".join("l" if c.name in WORDS else "r" for c in columns)
         body = [" & ".join(latex(row[c.name]) for c in columns) + r" \\" for row in sheet.rows + sheet.below]
+        blocks += [f"% {' '.join(note.split())}" for note in sheet.notes]
         blocks.append(
             "\n".join(
                 [

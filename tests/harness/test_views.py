@@ -62,10 +62,18 @@ def test_by_pair_has_a_row_for_each_domain_of_a_union(capsys: Any, out: str) -> 
     assert len(json.loads(capsys.readouterr().out)) == 2 + 4 + 4  # two pairs alone, and two unions with their means
 
 
-def test_by_pair_has_no_page(out: str) -> None:
-    for html, form in (("x.html", None), (None, "latex")):
-        with pytest.raises(UsageError, match="--by-pair is for the terminal, --json and --csv: leave out --"):
-            views.board(out, Filters(), "test", html, form, by_pair=True)
+def test_by_pair_has_no_page(out: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--by-pair has no page: leave out --html"):
+        views.board(out, Filters(), "test", str(tmp_path / "x.html"), None, by_pair=True)
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_by_pair_prints_the_papers_tables(capsys: Any, out: str) -> None:
+    views.board(out, Filters(pairs=("uci:*",)), "test", None, "latex", by_pair=True)
+    latex = capsys.readouterr().out
+    assert "{}uci:* at once & source & " in latex and "digits-mini" in latex
+    views.board(out, Filters(), "test", None, "markdown", by_pair=True)
+    assert "| → uci-m | " in capsys.readouterr().out
 
 
 def test_status_names_a_union_of_all_others_by_a_star(tmp_path: Path) -> None:

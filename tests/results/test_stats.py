@@ -139,6 +139,52 @@ def test_attackers_are_measured_by_their_own_accuracy_against_what_argmax_got_be
     assert [got[f"target_before_{a}"] for a in stats.ATTACKERS] == pytest.approx([0.7, 0.7, 0.8])
 
 
+def test_pairs_of_unlike_numbers_of_train_cells_each_count_by_their_own() -> None:
+    """Against sums written out pair by pair: seeds that some pairs lack, a pair below chance, one with no answer, and
+    one on which nothing could be removed."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"source": source, "target": target, "seed": seed, "classes": 10}
+        for source, target in itertools.permutations("abcd", 2)
+        for seed in range(4)
+        if (source, target, seed) not in {("a", "b", 0), ("a", "c", 3), ("b", "a", 1), ("b", "a", 2), ("b", "a", 3)}
+    ]
+    mine = pd.DataFrame(rows)
+    mine["target_before_balanced"] = mine["target_matched_before"] = rng.uniform(0.6, 0.8, len(mine))
+    mine["target_after_balanced"] = mine["target_matched"] = rng.uniform(0.2, 0.5, len(mine))
+    pair = mine["source"] + mine["target"]
+    mine.loc[pair == "cd", "target_after_balanced"] = rng.uniform(0.02, 0.08, 4)
+    mine.loc[pair == "da", "target_before_balanced"] = 0.08
+    mine.loc[pair == "ad", "target_matched"] = np.nan
+    counted = {(s, t) for s, t in itertools.permutations("abcd", 2) if (s, t) != ("d", "b")}
+    attackers = {"argmax": stats.ATTACKERS["argmax"], "matched": stats.ATTACKERS["matched"]}
+    got = stats.removed_against(mine, counted, attackers)
+    assert got["eligible_pairs"] == 10
+    for attacker, (before, after) in attackers.items():
+        removed, changes, sides = [], {}, []
+        for (source, target), of in mine.groupby(["source", "target"]):
+            room, left = of["target_before_balanced"].mean() - 0.1, of[after].mean() - 0.1
+            if (source, target) not in counted or room <= 0 or np.isnan(left):
+                continue
+            da, db = of["target_before_balanced"] - room - 0.1, of[after] - left - 0.1
+            slope = (left * da - room * db) / room**2 if left > 0 else 0 * da
+            for seed, change in zip(of["seed"], slope, strict=True):
+                changes.setdefault(source, {}).setdefault(seed, []).append(change)
+            removed.append(1 - max(left, 0) / room)
+            sides.append((max(left, 0), room, of[before].mean(), of[after].mean()))
+        cells = [np.array([sum(c) for c in of.values()]) for of in changes.values()]
+        df = sum(len(c) - 1 for c in cells)
+        pooled = sum(((c - c.mean()) ** 2).sum() for c in cells) / df
+        half = t.ppf(0.975, df) * np.sqrt(pooled * sum(1 / len(c) for c in cells)) / len(removed)
+        left, room, seen_before, seen_after = np.sum(sides, axis=0)
+        name = f"target_removed_{attacker}"
+        assert [got[name], got[f"{name}_df"]] == pytest.approx([np.mean(removed), df])
+        assert [got[f"{name}_low"], got[f"{name}_high"]] == pytest.approx([got[name] - half, got[name] + half])
+        assert got[f"{name}_sums"] == pytest.approx(1 - left / room)
+        assert got[f"target_before_{attacker}"] == pytest.approx(seen_before / len(removed))
+        assert got[f"target_after_{attacker}"] == pytest.approx(seen_after / len(removed))
+
+
 def test_one_seed_has_no_interval_and_says_so(make: SimpleNamespace) -> None:
     got = row(board(grid(make, lambda *_: {}, seeds=1), None))
     assert np.isnan([got["source_drop_low"], got["source_drop_high"], got["target_removed_argmax_low"]]).all()

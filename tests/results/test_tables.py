@@ -231,6 +231,19 @@ def test_a_damaged_record_costs_its_own_rows_only(run: SimpleNamespace) -> None:
     assert (run.out / "tables" / "cells.parquet").stat().st_mtime_ns == written  # known to be damaged, no rebuild
 
 
+def test_several_tables_are_those_read_one_by_one_and_come_with_the_plan(run: SimpleNamespace) -> None:
+    run.store.write_tables(force=True)
+    names = ("pairs", "cells")
+    found, plan = tables.several(run.out, *names)
+    assert [table.to_pylist() for table in found] == [rows(run.out, name) for name in names]
+    assert plan == run.store.plan() is not None
+    path = run.out / "tables" / "cells.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    again, _ = tables.several(run.out, *names)  # one is damaged: both are made anew, from the same records
+    assert [table.to_pylist() for table in again] == [table.to_pylist() for table in found]
+    assert pq.read_table(path).num_rows == found[1].num_rows
+
+
 def test_a_directory_that_cannot_be_written_can_be_read(run: SimpleNamespace) -> None:
     (run.out / "tables").write_text("in the way")
     assert len(rows(run.out, "pairs")) == 2

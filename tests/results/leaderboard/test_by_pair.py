@@ -75,8 +75,9 @@ def test_the_terminal_shows_pairs_variants_and_what_does_not_count(union):
     by_pair.render(union(weak=20), console)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["a:b"] in lines and ["a:*"] in lines
-    assert ["cut", "2", "0.900", "0.810", "0.100", "0.700", "0.400", "0.500", "0.400", "0.400"] in lines
-    assert ["c", "(-)", "2", "0.900", "0.810", "0.100", "0.200", "0.060", "1.000", "0.060", "0.060"] in lines
+    whole, weak = ["0.700", "0.400", "0.429"], ["0.200", "0.060", "0.700"]  # top-1, and what is lost of it
+    assert ["cut", "2", "0.900", "0.810", "0.100", "0.700", "0.400", "0.500", "0.400", "0.400", *whole] in lines
+    assert ["c", "(-)", "2", "0.900", "0.810", "0.100", "0.200", "0.060", "1.000", "0.060", "0.060", *weak] in lines
 
 
 def test_json_is_the_frame_with_null_where_a_number_is_undefined(union):
@@ -88,6 +89,39 @@ def test_a_board_without_a_pair_has_no_rows(grid):
     waiting = grid()
     waiting.records = []
     assert by_pair.frame(waiting.board()).empty
+
+
+def test_what_papers_print_stands_beside_it_with_an_interval_over_seeds(union):
+    got = rows(union())
+    alone, both, whole = got["a:b", "b"], got["a:*", "c"], got["a:*", ""]
+    assert (alone["target_before"], alone["target_after"]) == pytest.approx((0.7, 0.35))
+    assert (alone["target_drop"], alone["st_d"]) == (pytest.approx(0.5), 0)
+    half = 12.7062 * 0.1 / 2**0.5 / 2**0.5  # t, 97.5 %, 1 degree of freedom; 0.3 and 0.4
+    assert (alone["target_after_low"], alone["target_after_high"]) == pytest.approx(
+        (0.35 - half, 0.35 + half), rel=1e-4
+    )
+    assert both["st_d"] == pytest.approx(0.1 / (1 - 0.06 / 0.6))
+    assert both["source_after_low"] == both["source_after_high"] == pytest.approx(0.81)
+    assert whole["st_d"] == pytest.approx(0.1 / whole["target_drop"])
+    assert whole["target_after_low"] != whole["target_after_low"]  # not known: NaN, not a number
+
+
+def test_no_interval_for_one_seed_and_no_ratio_of_a_target_that_got_better(make):
+    parent = make.train()
+    one = [parent, make.protect(parent, ["b"], {"b": 80})]
+    (row,) = by_pair.frame(board(one, make.plan(*one))).to_dict("records")
+    assert row["target_drop"] == pytest.approx(-1 / 7)
+    assert all(row[name] != row[name] for name in ("st_d", "target_after_low", "source_after_high"))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_names_the_columns_it_left_out_and_cuts_no_number(union, width):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    by_pair.render(union(), console)
+    text = console.file.getvalue()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "left out at this width: target_drop" in text
+    assert "…" not in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -67,7 +67,7 @@ def _head(text: str) -> str:
 
 def tex(text: str) -> str:
     """Text that LaTeX prints as it is; a letter beyond ASCII as `(U+03B1)`."""
-    return "".join(SIGNS.get(c) or (latex(c) if " " <= c <= "~" else _other(c)) for c in text)
+    return "".join(SIGNS.get(c) or (latex(c).removeprefix("{}") if " " <= c <= "~" else _other(c)) for c in text)
 
 
 def _other(c: str) -> str:

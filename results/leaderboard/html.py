@@ -74,7 +74,7 @@ def page(board: Board, out: Path | None = None) -> str:
     }
     written = ""
     for data in payload.payloads(board, groups, out):
-        first = data["groups"][0] if data["groups"] else {"title": "", "reading": ""}
+        first = data["groups"][0] if data["groups"] else {"title": "", "reading": "", "notes": []}
         written = template.render(**told, first=first, data=embedded(data))
         if len(written.encode()) <= BUDGET:
             break

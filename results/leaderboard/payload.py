@@ -24,6 +24,7 @@ from results.leaderboard import (
     packed,
     packed_curves,
     packed_pictures,
+    said_of,
     text,
     within_budget,
 )
@@ -69,7 +70,8 @@ def payloads(board: Board, groups: list[Group], out: Path | None) -> Iterator[di
         "caption": [f"{board.title}. ", f". {MAP_SENTENCE}. ± is {INTERVALS}"],  # around a table's title
         "places": list(places),
         "groups": [
-            _group(group, position, at, cells, places, attacks, settings) | {"reading": reading(group, table, first)}
+            _group(group, position, at, cells, places, attacks, settings)
+            | {"reading": reading(group, table, first), "notes": said_of(group)}
             for group, table in zip(groups, tables, strict=True)
         ],
         "fields": list(rows[0]) if rows else [],

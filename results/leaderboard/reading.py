@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.leaderboard import ATTACKERS, is_defined, name_of, number, with_interval, within_budget
-from results.leaderboard.board import Group, ordered
+from results.leaderboard.board import Board, Group, ordered
 from results.paired import LEVEL
 from results.ranks import SOURCE_BUDGET
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAMED = 3  # of rows that share the first rank; more are counted
 SEEDS = 5  # below this many, ranks are not called apart (design 5)
+COMPARED = 60  # rows, some tenth of a second of comparisons
 COST = f"{SOURCE_BUDGET:.2f}"
 
 
@@ -37,6 +38,13 @@ def reading(group: Group, compared: pd.DataFrame, attacker: str = "argmax") -> s
     if attacker == "argmax":
         said += _strongest(first, group.attacks)
     return " ".join(said)
+
+
+def told(board: Board, group: Group) -> str:
+    """The sentences on a table against who takes the answers as they are, for the text forms; "" for a table without a
+    method, and for one of so many rows that to compare them all would take longer than to print the board."""
+    methods = ~group.frame["control"].astype(bool)
+    return reading(group, board.compared(group)) if methods.any() and len(group.frame) <= COMPARED else ""
 
 
 def _first(best: pd.DataFrame, attacker: str) -> str:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.leaderboard import MAP_SENTENCE, Board, Gap, Sheet, legend, sheets
+from results.leaderboard.reading import told
 from results.plain import plain
 
 FIRST_TO_GO = (
@@ -49,9 +50,12 @@ def render(board: Board, console: Console) -> None:
     """Print every table of the board, what is failed or missing, and a legend, within the console's width."""
     console.print(Text(board.title, style="bold"))
     console.print(Text(f"{ATTACKED} {MAP_SENTENCE}."))
-    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
-        console.print()
-        _table(sheet, console)
+    for group in board.groups():
+        for place, sheet in enumerate(sheets(group)):
+            console.print()
+            _table(sheet, console)
+            if place == 0 and (said := told(board, group)):
+                console.print(Text(said))
     _gaps([*board.failed, *board.missing], console)
     console.print()
     for head, meaning in legend(attacked=len(board.attacks) > 0):

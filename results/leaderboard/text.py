@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from results.leaderboard import INTERVALS, MAP_SENTENCE, Board, legend, sheets
+from results.leaderboard import INTERVALS, MAP_SENTENCE, Board, Sheet, legend, sheets
+from results.leaderboard.reading import told
 from results.plain import plain, plain_json
 from results.stats import ROW
 
@@ -106,11 +108,11 @@ def _inert(value: Any) -> Any:
 def to_markdown(board: Board) -> str:
     """A table per group, the legend, and the cells that failed or are missing."""
     lines = [f"# {markdown(board.title)}", "", f"{MAP_SENTENCE}. ± is {INTERVALS}"]
-    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
+    for sheet, said in _said(board):
         lines += ["", f"## {markdown(sheet.title)}", "", _row(markdown(c.head) for c in sheet.columns)]
         lines.append(_row("---" if c.name in WORDS else "---:" for c in sheet.columns))
         lines += [_row(markdown(row[c.name]) for c in sheet.columns) for row in sheet.rows + sheet.below]
-        lines += [line for note in sheet.notes for line in ("", markdown(note))]
+        lines += [line for note in (said, *sheet.notes) if note for line in ("", markdown(note))]
     for word, gaps in (("Failed", board.failed), ("Missing", board.missing)):
         if gaps:
             lines += ["", f"{word} cells:", ""]
@@ -122,14 +124,22 @@ def to_markdown(board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _said(board: Board) -> Iterator[tuple[Sheet, str]]:
+    """Every table, and the sentences on it."""
+    for group in board.groups():
+        first, *attacked = sheets(group)
+        yield first, told(board, group)
+        yield from ((sheet, "") for sheet in attacked)
+
+
 def to_latex(board: Board) -> str:
     r"""A booktabs table per group (`\usepackage{booktabs}`); every LaTeX special in a name is escaped."""
     blocks = [f"% {board.title}; {board.generated}; commit {board.commit}"]
-    for sheet in (sheet for group in board.groups() for sheet in sheets(group)):
+    for sheet, said in _said(board):
         columns = [c for c in sheet.columns if c.name != "flags"]
         align = "".join("l" if c.name in WORDS else "r" for c in columns)
         body = [" & ".join(latex(row[c.name]) for c in columns) + r" \\" for row in sheet.rows + sheet.below]
-        blocks += [f"% {' '.join(note.split())}" for note in sheet.notes]
+        blocks += [f"% {' '.join(latex(note).split())}" for note in (said, *sheet.notes) if note]
         blocks.append(
             "\n".join(
                 [

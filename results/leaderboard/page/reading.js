@@ -4,6 +4,8 @@
 function drawReading() {
   $("reading").textContent = exploratory() ? explored() : attacker().attack === undefined ? claimed() : attacked();
   $("reading-of").textContent = group().title;
+  $("notes").textContent = group().notes.join(" · ");
+  $("notes").hidden = !group().notes.length;
 }
 
 function claimed() {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
-from results.leaderboard import number, with_interval
-from results.leaderboard.reading import p_text, reading
+from results.leaderboard import number, terminal, text, with_interval
+from results.leaderboard.reading import p_text, reading, told
 
 
 def said(grid, attacker="argmax", **made):
@@ -86,3 +89,17 @@ def test_where_none_keeps_the_source_the_first_words_say_it(grid):
 @pytest.mark.parametrize(("p", "text"), [(0.0002, "< 0.001"), (0.0044, "0.004"), (0.031, "0.03"), (1.0, "1.00")])
 def test_p_is_printed_as_exactly_as_it_means_something(p, text):
     assert p_text(np.float64(p)) == text
+
+
+def test_the_text_forms_print_it_below_its_table(grid):
+    board = grid(attacked=0.4).board()
+    (group,) = board.groups()
+    words = told(board, group)
+    assert words == reading(group, board.compared(group))
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    terminal.render(board, console)
+    assert words in " ".join(console.file.getvalue().split())
+    assert text.markdown(words) in text.to_markdown(board)
+    assert f"% {text.latex(words)}" in text.to_latex(board)
+    controls = grid(effects={"continue": (1.003, 0.61, 0.62, 0.70, True)}).board()
+    assert [told(controls, group) for group in controls.groups()] == [""]

@@ -10,7 +10,7 @@ import io
 
 import pytest
 
-from results.leaderboard import display, html, number, references, text
+from results.leaderboard import display, html, number, references, said_of, text
 from results.leaderboard.reading import reading
 from tests.results.leaderboard.conftest import Grid
 from tests.results.leaderboard.page.conftest import BROWSER, only, saved, table
@@ -180,6 +180,21 @@ def test_a_phone_scrolls_down_only(gaps, opened):
     page.click("#drill-close")
     page.click("#filters summary")
     assert page.evaluate(width) == 360
+
+
+def test_what_incomplete_rows_lack_stands_above_the_table(gaps, opened):
+    (group,) = gaps[0].groups()
+    said = opened(gaps[1]).inner_text("#notes")
+    assert said == " · ".join(said_of(group))
+    assert "cuti 11/12 pairs, without uci:print (1 missing)" in said
+
+
+def test_a_name_too_long_for_a_phone_is_broken(opened, tmp_path):
+    name = "ntl[beta=1,cap=sample,kl_reduction=batchmean,distance=0.25]"
+    board = Grid(effects={name: (0.99, 0.1, 0.2, 0.8, False)}, seeds=2, pairs=["uci:print"]).board()
+    page = opened(html.write(board, tmp_path / "board.html"), viewport={"width": 360, "height": 740})
+    assert name in page.inner_text("#reading")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_a_table_is_chosen_by_its_parts(opened, tmp_path):

@@ -34,7 +34,7 @@ def reading(group: Group, compared: pd.DataFrame, attacker: str = "argmax") -> s
     best = ranked[ranked[f"rank_{attacker}"] == 1]
     first = best.iloc[0]
     said = [_first(best, attacker), *_sure(ranked, compared, attacker), *_cost(rows, first, attacker)]
-    said += _control(rows, first, attacker)
+    said += _control(rows, first, compared, attacker)
     if attacker == "argmax":
         said += _strongest(first, group.attacks)
     return " ".join(said)
@@ -75,27 +75,26 @@ def _sure(ranked: pd.DataFrame, compared: pd.DataFrame, attacker: str) -> list[s
 
 def _beside(first: Any, second: Any, compared: pd.DataFrame, attacker: str) -> str:
     """The second on the same train cells."""
-    found = compared[compared["attacker"] == attacker]
+    found = _difference(first, second, compared, attacker)
+    if found is None:
+        return f"{name_of(second)} comes next; there are no train cells to compare the two on."
+    difference, half, row = found
+    sure = f"df {int(row['df'])}, Holm's p {p_text(row['p_holm'])})."
+    if row["p_holm"] < LEVEL:
+        verdict = f"removes {number(abs(difference))}±{half} {'less' if difference > 0 else 'more'} ({sure}"
+    else:
+        verdict = f"cannot be told apart from it (a difference of {number(difference)}±{half}, {sure}"
+    return f"{name_of(second)} comes next and, on the same train cells, {verdict}"
+
+
+def _difference(first: Any, second: Any, compared: pd.DataFrame, attacker: str) -> tuple[float, str, Any] | None:
+    """What the first has more than the second, half its interval, and the row that says so; None without a test."""
+    found = compared[(compared["attacker"] == attacker) & compared["p_holm"].notna()]
     for sign, (a, b) in ((1, (first, second)), (-1, (second, first))):
-        same = (found[["a", "a_start", "b", "b_start"]] == (a["variant"], a["start"], b["variant"], b["start"])).all(
-            axis=1
-        )
-        for _, row in found[same].iterrows():
-            if not is_defined(row["p_holm"]):
-                break
-            difference, half = sign * row["difference"], (row["high"] - row["low"]) / 2
-            apart = row["p_holm"] < LEVEL
-            verdict = (
-                f"removes {number(abs(difference))}±{number(half)} {'less' if difference > 0 else 'more'}"
-                if apart
-                else f"cannot be told apart from it (a difference of {number(difference)}±{number(half)}"
-            )
-            return (
-                f"{name_of(second)} comes next and, on the same train cells, {verdict}"
-                + (" (" if apart else ", ")
-                + f"df {int(row['df'])}, Holm's p {p_text(row['p_holm'])})."
-            )
-    return f"{name_of(second)} comes next; there are no train cells to compare the two on."
+        named = [a["variant"], a["start"], b["variant"], b["start"]]
+        for _, row in found[(found[["a", "a_start", "b", "b_start"]] == named).all(axis=1)].iterrows():
+            return sign * row["difference"], number((row["high"] - row["low"]) / 2), row
+    return None
 
 
 def _cost(rows: pd.DataFrame, first: Any, attacker: str) -> list[str]:
@@ -112,14 +111,21 @@ def _cost(rows: pd.DataFrame, first: Any, attacker: str) -> list[str]:
     ]
 
 
-def _control(rows: pd.DataFrame, first: Any, attacker: str) -> list[str]:
-    """The best control that does as well, if one does: then the method is no better than nothing-much."""
+def _control(rows: pd.DataFrame, first: Any, compared: pd.DataFrame, attacker: str) -> list[str]:
+    """The best control that does as well, or that the first cannot be told apart from: then the method is not seen to
+    beat nothing-much."""
     removed = f"target_removed_{attacker}"
-    equal = rows[rows["control"].astype(bool) & within_budget(rows) & (rows[removed] >= first[removed])]
-    if not len(equal):
-        return []
-    control = equal.iloc[0]
-    return [f"The control {name_of(control)} removes as much or more: {with_interval(control, removed)}."]
+    for _, control in rows[rows["control"].astype(bool) & within_budget(rows)].iterrows():
+        name, much = name_of(control), with_interval(control, removed)
+        if control[removed] >= first[removed]:
+            return [f"The control {name} removes as much or more: {much}."]
+        found = _difference(first, control, compared, attacker)
+        if found and found[2]["p_holm"] >= LEVEL:
+            return [
+                f"The control {name} cannot be told apart from it: {much} (a difference of "
+                f"{number(found[0])}±{found[1]}, Holm's p {p_text(found[2]['p_holm'])})."
+            ]
+    return []
 
 
 def _strongest(first: Any, attacks: pd.DataFrame) -> list[str]:
@@ -137,8 +143,13 @@ def _strongest(first: Any, attacks: pd.DataFrame) -> list[str]:
     known = [one for one in tried if is_defined(one[0]) and one[0] < first["target_removed_argmax"]]
     if not known:
         return []
-    _, text, who = min(known, key=lambda one: one[0])
-    return [f"Of {name_of(first)} the strongest attacker tried, {who}, leaves {text} removed."]
+    value, text, who = min(known, key=lambda one: one[0])
+    if value <= 0:
+        return [
+            f"But the strongest attacker tried on {name_of(first)}, {who}, has all of it back, and more than f_s's "
+            f"answers gave away: {text} removed."
+        ]
+    return [f"The strongest attacker tried on {name_of(first)}, {who}, leaves {text} of it removed."]
 
 
 def p_text(p: float) -> str:

@@ -40,12 +40,30 @@ def test_who_removes_more_at_a_price_is_named_with_the_price(grid):
 
 
 def test_the_strongest_attacker_has_a_word(grid):
+    name = "sa-map[cap=sample]"
     text, rows = said(grid)
-    left = with_interval(rows.loc["sa-map[cap=sample]"], "target_removed_decoded")
-    assert "the strongest attacker tried, who decodes the logits by a logistic map" in text
-    assert f"leaves {left} removed." in text
+    left = with_interval(rows.loc[name], "target_removed_decoded")
+    assert f"But the strongest attacker tried on {name}, who decodes the logits by a logistic map" in text
+    assert f"has all of it back, and more than f_s's answers gave away: {left} removed." in text
     text, _ = said(grid, attacked=0.99)
-    assert "the strongest attacker tried, who uses probe on 200 images" in text
+    assert f"But the strongest attacker tried on {name}, who uses probe on 200 images, has all of it back" in text
+    text, rows = said(grid, effects={"cuti": (0.985, 0.13, 0.18, 0.40, False)})
+    left = with_interval(rows.loc["cuti"], "target_removed_decoded")
+    assert f"fitted on n = 200 labelled target images, leaves {left} of it removed." in text
+
+
+def test_a_control_that_does_as_well_has_a_word(grid):
+    best = {"one": (0.995, 0.200, 0.2, 0.8, False)}
+    text, rows = said(grid, effects=best | {"flat": (0.999, 0.201, 0.2, 0.8, True)})
+    assert rows["target_removed_argmax"]["flat"] < rows["target_removed_argmax"]["one"]
+    assert (
+        f"The control flat cannot be told apart from it: {with_interval(rows.loc['flat'], 'target_removed_argmax')}"
+        in text
+    )
+    text, _ = said(grid, effects=best | {"flat": (0.999, 0.5, 0.2, 0.8, True)})
+    assert "control" not in text
+    text, _ = said(grid, effects=best | {"flat": (0.90, 0.10, 0.2, 0.8, True)})  # it costs the source
+    assert "control" not in text
 
 
 def test_what_cannot_be_told_apart_says_so(grid):

@@ -175,7 +175,13 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compared(rows: pd.DataFrame, pairs: pd.DataFrame, cells: pd.DataFrame, counted: Pairs) -> pd.DataFrame:
+def compared(
+    rows: pd.DataFrame,
+    pairs: pd.DataFrame,
+    cells: pd.DataFrame,
+    counted: Pairs,
+    attackers: Collection[str] = tuple(ATTACKERS),
+) -> pd.DataFrame:
     """Every two rows of one table of the board, for each attacker, on the one primary metric: target_removed.
 
     `rows`: of results.stats.board, one suite, split, part and backbone. `pairs`, `cells`: the tables; `counted`: the
@@ -216,8 +222,8 @@ def compared(rows: pd.DataFrame, pairs: pd.DataFrame, cells: pd.DataFrame, count
         }  # fmt: skip
         one = {name: values[place] for name, values in laid.items()}
         others = {name: values[beside] for name, values in laid.items()}
-        for attacker, (_, after) in ATTACKERS.items():
-            found = _removed(one, others, named, after)
+        for attacker in attackers:
+            found = _removed(one, others, named, ATTACKERS[attacker][1])
             found["difference"] = found.pop("estimate")
             made.append(pd.DataFrame({"attacker": attacker, **facts, **found, "p_holm": math.nan}))
     frame = pd.concat(made, ignore_index=True)[list(COLUMNS)] if made else pd.DataFrame(columns=list(COLUMNS))

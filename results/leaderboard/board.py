@@ -8,16 +8,17 @@ The columns and their texts are the package's; here is what the rows are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.leaderboard import notes
+from results.leaderboard import apart, notes
 from results.plain import plain
 from results.ranks import SOURCE_BUDGET
-from results.stats import ROW, SETTING
+from results.stats import ATTACKERS, ROW, SETTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,18 +139,17 @@ class Board:
                     incomplete=notes.incomplete(frame, gaps, suite.get("domains", [])),
                 )
 
-    def compared(self, group: Group) -> pd.DataFrame:
+    @cached_property
+    def _settings(self) -> dict[tuple[Any, ...], apart.Setting]:
+        return apart.by_setting(self)
+
+    def compared(self, group: Group, attackers: Collection[str] = tuple(ATTACKERS)) -> pd.DataFrame:
         """Every two variants of a table on the same train cells, see results.paired.compared."""
         from results import paired
-        from results.pairs import by_rule, eligible
 
         place = (group.suite, group.split_seed, group.score, group.backbone)
-        here = (self.pairs[SETTING] == list(place)).all(axis=1) & (self.pairs["role"] == "target")
-        pairs = self.pairs[here]
-        asked = set(zip(pairs["source"], pairs["target"], strict=True))
-        suite = self.plan.get("suites", {}).get(group.suite, {})
-        counted, _ = eligible(asked, suite, by_rule(self.pairs).get(place, set()))
-        return paired.compared(group.frame, pairs, self.cells, counted)
+        pairs, cells, counted = self._settings.get(place) or (self.pairs.iloc[:0], self.cells.iloc[:0], set())
+        return paired.compared(group.frame, pairs, cells, counted, attackers)
 
     def _attacks_on(self, *frames: pd.DataFrame) -> pd.DataFrame:
         """The attacks on these rows, in their order."""

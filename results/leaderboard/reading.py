@@ -44,7 +44,7 @@ def told(board: Board, group: Group) -> str:
     """The sentences on a table against who takes the answers as they are, for the text forms; "" for a table without a
     method, and for one of so many rows that to compare them all would take longer than to print the board."""
     methods = ~group.frame["control"].astype(bool)
-    return reading(group, board.compared(group)) if methods.any() and len(group.frame) <= COMPARED else ""
+    return reading(group, board.compared(group, ["argmax"])) if methods.any() and len(group.frame) <= COMPARED else ""
 
 
 def _first(best: pd.DataFrame, attacker: str) -> str:

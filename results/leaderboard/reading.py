@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMED = 3  # of rows that share the first rank; more are counted
 SEEDS = 5  # below this many, ranks are not called apart (design 5)
-COMPARED = 60  # rows, some tenth of a second of comparisons
+COMPARED = 200  # rows of a board; to compare 570 took longer than to print them (tests/bench/boards.py)
 COST = f"{SOURCE_BUDGET:.2f}"
 
 
@@ -42,9 +42,9 @@ def reading(group: Group, compared: pd.DataFrame, attacker: str = "argmax") -> s
 
 def told(board: Board, group: Group) -> str:
     """The sentences on a table against who takes the answers as they are, for the text forms; "" for a table without a
-    method, and for one of so many rows that to compare them all would take longer than to print the board."""
+    method, and on a board so large that nobody reads it as text: the page has them."""
     methods = ~group.frame["control"].astype(bool)
-    return reading(group, board.compared(group, ["argmax"])) if methods.any() and len(group.frame) <= COMPARED else ""
+    return reading(group, board.compared(group, ["argmax"])) if methods.any() and len(board.frame) <= COMPARED else ""
 
 
 def _first(best: pd.DataFrame, attacker: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from results.leaderboard import number, terminal, text, with_interval
-from results.leaderboard.reading import p_text, reading, told
+from results.leaderboard.reading import COMPARED, p_text, reading, told
 
 
 def said(grid, attacker="argmax", **made):
@@ -121,3 +121,11 @@ def test_the_text_forms_print_it_below_its_table(grid):
     assert f"% {text.latex(words)}" in text.to_latex(board)
     controls = grid(effects={"continue": (1.003, 0.61, 0.62, 0.70, True)}).board()
     assert [told(controls, group) for group in controls.groups()] == [""]
+
+
+def test_a_board_that_nobody_reads_as_text_has_its_sentences_on_the_page(grid):
+    many = {f"m[lam=0.{i}]": (0.99, 0.1 + i / 1000, 0.2, 0.7, False) for i in range(COMPARED + 1)}
+    board = grid(effects=many, pairs=["uci:print"], seeds=2).board()
+    (group,) = board.groups()
+    assert told(board, group) == ""
+    assert reading(group, board.compared(group)).startswith("Against an attacker")

@@ -65,7 +65,9 @@ def command(cell: Cell, plan: Mapping[str, Any] | None, out: str | None = None) 
     pair = _pair(model)
     if grid.alone and _named_by_all(pair, cell["suite"], plan):
         words += ["-p", pair]
-    words += ["-s", str(cell["seed"]), "-a", _exact(cell.get("attack") or "none", cell.get("attack_params") or {})]
+    attack = cell.get("attack")  # of a row of a DataFrame that is none NaN
+    named = _exact(attack, cell.get("attack_params") or {}) if isinstance(attack, str) else "none"
+    words += ["-s", str(cell["seed"]), "-a", named]
     if precision != grid.precision:
         words += ["--precision", precision]
     if given:  # a file is known by its content alone, and its name only where it was typed last

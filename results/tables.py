@@ -164,15 +164,16 @@ def several(out: str | Path, *names: str) -> tuple[list[pa.Table], dict[str, Any
         raise StoreError(f"{out} is not a run directory: it has neither a plan.json nor records")
     plan = store.plan()
     covers = _covers(records.count(out), plan)
-    whole = [table for name in names if (table := _held(out, name, covers)) is not None]
+    held = {name: _held(out, name, covers) for name in names}
+    whole = [table for table in held.values() if table is not None]
     if len(whole) == len(names):
         return whole, plan
     found = store.records()
     published = place.is_publication(out)
     if published and not found:
         raise StoreError(
-            f"{out} was published without its records, and of its tables {', '.join(names)} one is damaged or of "
-            "another version"
+            f"{out} was published without its records, and its table "
+            f"{next(name for name in names if held[name] is None)} is damaged or of another version"
         )
     built = None
     if not published:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from results import rerun
+from results import rerun, tables
 
 
 def of(record: dict[str, Any]) -> dict[str, Any]:
@@ -101,3 +101,16 @@ def test_a_synthesiser_that_serves_another_is_asked_for_by_whom_that_one_serves(
     second["cell"]["inputs"] = [first["key"]]
     user = make.protect(train, ["b"], cell={"inputs": [second["key"]], "variant": "uses"})
     assert " -m uses " in (rerun.command(of(first), make.plan(train, first, second, user)) or "")
+
+
+def test_a_row_of_a_dataframe_will_do_where_the_plan_has_forgotten_the_cell(make: SimpleNamespace) -> None:
+    """Undefined words are NaN there, which is neither a name nor false."""
+    train = make.train()
+    protect = make.protect(train, ["b"])
+    built = tables.build([train, protect, make.attack(protect, "b", {"b": 20})], None)
+    rows = {row["kind"]: row for row in built["cells"].to_pandas().to_dict("records")}
+    known = make.plan(train)
+    for record in (train, protect):
+        kind = record["cell"]["kind"]
+        assert rerun.command(rows[kind], known) == rerun.command({**of(record), "params": rows[kind]["params"]}, known)
+        assert " -a none " in (rerun.command(rows[kind], known) or "")
